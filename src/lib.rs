@@ -1,0 +1,3 @@
+//! dav123: a WebDAV server for the 123pan cloud drive.
+
+pub mod sim;

@@ -1,0 +1,1 @@
+//! The simulated 123pan cloud.
