@@ -1,3 +1,17 @@
 //! dav123: a WebDAV server for the 123pan cloud drive.
+//!
+//! Where a request goes: [`server`] signs the user in and cuts the prefix; [`dav`] answers
+//! PROPFIND and the writing methods, [`delivery`] answers GET and HEAD; both ask the [`tree`],
+//! which knows paths, mounts and caches; the tree asks a [`drive`], which knows one kind of source;
+//! a drive speaks to 123pan through [`pan`]. Arrows never run the other way.
 
+pub mod body;
+pub mod cli;
+pub mod config;
+pub mod dav;
+pub mod delivery;
+pub mod drive;
+pub mod pan;
+pub mod server;
 pub mod sim;
+pub mod tree;

@@ -1,0 +1,1 @@
+//! A secret by value, environment variable or file.

@@ -1,0 +1,141 @@
+//! The HTTP client for everything that is said to 123pan, except the bytes of downloads.
+//!
+//! One reqwest client: no system proxy, no cookies, no compression, no redirects (the download chain is
+//! followed by hand, API page 5.8). Errors never carry a URL: links and signatures are secrets.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the service may be silent while an answer is awaited or read.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How we name ourselves: the vendor asked for a recognisable name (API page 3.1).
+pub const USER_AGENT: &str = concat!("dav123/", env!("CARGO_PKG_VERSION"));
+
+/// Why no answer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HttpError {
+    /// No connection: the request was not sent.
+    #[error("no connection could be made")]
+    Connect,
+    /// Nothing came in time; the request may have been carried out.
+    #[error("no answer came in time")]
+    Timeout,
+    /// The connection broke; the request may have been carried out.
+    #[error("the connection broke")]
+    Broken,
+    /// The answer was longer than allowed.
+    #[error("the answer was longer than {0} bytes")]
+    TooLong(usize),
+    /// The URL or a header is not one.
+    #[error("the request could not be built")]
+    Request,
+}
+
+/// A client, cheap to clone; its connections are shared.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: reqwest::Client,
+}
+
+/// A request about to be sent.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// GET unless set.
+    pub method: Method,
+    /// Absolute URL. Never logged.
+    pub url: String,
+    /// Headers beside `User-Agent`.
+    pub headers: HeaderMap,
+    /// Body bytes; small ones only.
+    pub body: Option<Bytes>,
+}
+
+/// An answer whose body has not been read yet.
+#[derive(Debug)]
+pub struct Response {
+    inner: reqwest::Response,
+}
+
+impl Client {
+    /// Builds the client.
+    ///
+    /// # Errors
+    /// Where TLS cannot be set up.
+    pub fn new() -> Result<Self, HttpError> {
+        // Another part of the program may have installed it already: that is no error.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
+            .iter()
+            .filter_map(|der| reqwest::Certificate::from_der(der).ok());
+        let inner = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .user_agent(USER_AGENT)
+            .tls_certs_merge(roots)
+            .build()
+            .map_err(|_| HttpError::Request)?;
+        Ok(Self { inner })
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// See [`HttpError`].
+    pub async fn send(&self, request: Request) -> Result<Response, HttpError> {
+        let mut builder = self
+            .inner
+            .request(request.method, &request.url)
+            .headers(request.headers);
+        if let Some(body) = request.body {
+            builder = builder.body(body);
+        }
+        let inner = builder.send().await.map_err(classify)?;
+        Ok(Response { inner })
+    }
+}
+
+impl Response {
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.inner.status()
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        self.inner.headers()
+    }
+
+    /// Reads the whole body, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`HttpError::TooLong`] past the limit; transport errors as they are.
+    pub async fn bytes(mut self, limit: usize) -> Result<Bytes, HttpError> {
+        let mut out = bytes::BytesMut::new();
+        while let Some(chunk) = self.inner.chunk().await.map_err(classify)? {
+            if out.len() + chunk.len() > limit {
+                return Err(HttpError::TooLong(limit));
+            }
+            out.extend_from_slice(&chunk);
+        }
+        Ok(out.freeze())
+    }
+}
+
+fn classify(error: reqwest::Error) -> HttpError {
+    if error.is_connect() {
+        HttpError::Connect
+    } else if error.is_timeout() {
+        HttpError::Timeout
+    } else if error.is_builder() {
+        HttpError::Request
+    } else {
+        HttpError::Broken
+    }
+}
