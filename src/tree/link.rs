@@ -1,0 +1,139 @@
+//! The link cache: a link is asked once for all who want it, and used until shortly before it dies.
+//!
+//! The key holds id, MD5 and size, because an overwrite at 123pan keeps the id. A link that the CDN refused is
+//! dropped and replaced once; who comes with an older refused link gets the newer one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use super::Mount;
+use super::flight::{Flights, lock};
+use crate::drive::{Entry, Error, Id, Link, LinkWish};
+
+/// Links kept at the most; about 1 KiB each.
+const BOUND: usize = 4096;
+
+/// A link is not used in its last five minutes (API page 5.8), or in the last fifth of a short life.
+const MARGIN: Duration = Duration::from_secs(300);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    mount: usize,
+    id: Id,
+    md5: Option<[u8; 16]>,
+    size: Option<u64>,
+    /// Wishes for a long life are kept apart, so that they do not share a call with the others.
+    long: bool,
+}
+
+#[derive(Debug)]
+struct Kept {
+    link: Arc<Link>,
+    usable_until: SystemTime,
+    /// Half of the life is over then: a wish that was not met is worth asking again.
+    half: SystemTime,
+    used: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    kept: Arc<Mutex<Table>>,
+    flights: Flights<Key, Arc<Link>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    links: HashMap<Key, Kept>,
+    clock: u64,
+}
+
+impl Links {
+    pub(super) async fn get(
+        &self,
+        mount: &Arc<Mount>,
+        file: &Arc<Entry>,
+        wish: LinkWish,
+    ) -> Result<Arc<Link>, Error> {
+        let key = Key {
+            mount: mount.index,
+            id: file.id,
+            md5: file.md5,
+            size: file.size,
+            long: !wish.at_least.is_zero(),
+        };
+        if let Some(refused) = &wish.refused {
+            lock(&self.kept).drop_refused(refused);
+        }
+        let (mount, file, kept) = (mount.clone(), file.clone(), self.kept.clone());
+        let store_as = key.clone();
+        let at_least = wish.at_least;
+        let known_key = key.clone();
+        self.flights
+            .join(
+                key,
+                || lock(&self.kept).usable(&known_key, at_least),
+                move || async move {
+                    let link = Arc::new(mount.drive.link(&file, wish).await?);
+                    lock(&kept).keep(store_as, link.clone());
+                    Ok(link)
+                },
+            )
+            .await
+    }
+
+    /// Links kept now.
+    pub(super) fn len(&self) -> usize {
+        lock(&self.kept).links.len()
+    }
+}
+
+impl Table {
+    fn usable(&mut self, key: &Key, at_least: Duration) -> Option<Arc<Link>> {
+        let now = SystemTime::now();
+        self.clock += 1;
+        let kept = self.links.get_mut(key)?;
+        if kept.usable_until <= now {
+            self.links.remove(key);
+            return None;
+        }
+        if kept.link.until < now + at_least && kept.half <= now {
+            return None;
+        }
+        kept.used = self.clock;
+        Some(kept.link.clone())
+    }
+
+    fn keep(&mut self, key: Key, link: Arc<Link>) {
+        let now = SystemTime::now();
+        let life = link.until.duration_since(now).unwrap_or_default();
+        let usable_until = link.until - MARGIN.min(life / 5);
+        if usable_until <= now {
+            return;
+        }
+        if self.links.len() >= BOUND
+            && let Some(oldest) = self
+                .links
+                .iter()
+                .min_by_key(|(_, kept)| kept.used)
+                .map(|(key, _)| key.clone())
+        {
+            self.links.remove(&oldest);
+        }
+        self.clock += 1;
+        self.links.insert(
+            key,
+            Kept {
+                link,
+                usable_until,
+                half: now + life / 2,
+                used: self.clock,
+            },
+        );
+    }
+
+    fn drop_refused(&mut self, refused: &Arc<Link>) {
+        self.links
+            .retain(|_, kept| kept.link.expose() != refused.expose());
+    }
+}
