@@ -5,8 +5,10 @@
 //! nor HTTP. Paths, caches and mounts are the tree's business, which is written once for all drives.
 
 pub mod error;
+pub mod write;
 
 pub use error::{Error, ErrorKind, Retry};
+pub use write::{Begun, Content, NewFile, Upload};
 
 use std::fmt;
 use std::future::Future;
@@ -193,5 +195,37 @@ pub trait Drive: fmt::Debug + Send + Sync {
     /// Signs in, or proves in another way that the drive works; for `check` and the start.
     fn sign_in(&self) -> DriveFuture<'_, ()> {
         Box::pin(async { Ok(()) })
+    }
+
+    /// Makes a folder (MKCOL). An equal name is `Exists`, never a silent success.
+    fn create_folder<'a>(&'a self, parent: Id, name: &'a str) -> DriveFuture<'a, Entry> {
+        let _ = (parent, name);
+        write::refused()
+    }
+
+    /// Renames and moves `entry` from folder `from` to `name` in folder `to`, where the name is free. What was done of it
+    /// when it fails is undone; what cannot be undone is said in the error's sentence.
+    fn relocate<'a>(&'a self, entry: &'a Entry, from: Id, to: Id, name: &'a str) -> DriveFuture<'a, Entry> {
+        let _ = (entry, from, to, name);
+        write::refused()
+    }
+
+    /// Copies `entry` from folder `from` as `name` into folder `to`, where the name is free: without moving
+    /// bytes. A folder is copied with all that is below it. `Unsupported`: the bytes must be moved.
+    fn copy<'a>(&'a self, entry: &'a Entry, from: Id, to: Id, name: &'a str) -> DriveFuture<'a, Entry> {
+        let _ = (entry, from, to, name);
+        write::refused()
+    }
+
+    /// Removes `entry`, a member of `parent`, as the mount's `delete` setting says; proves that it is gone.
+    fn remove<'a>(&'a self, entry: &'a Entry, parent: Id) -> DriveFuture<'a, ()> {
+        let _ = (entry, parent);
+        write::refused()
+    }
+
+    /// Offers a new file: done at once where the content is known, else the bytes are wanted.
+    fn begin_upload<'a>(&'a self, file: &'a NewFile) -> DriveFuture<'a, Begun> {
+        let _ = file;
+        write::refused()
     }
 }

@@ -1,1 +1,210 @@
-//! server
+//! Build and run: listeners, reload, graceful stop.
+
+mod admin;
+mod answer;
+mod auth;
+mod listen;
+mod service;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::auth::Auth;
+use self::listen::{Certificate, Listener, certificate};
+use self::service::Service;
+use crate::config::{Config, Tls};
+use crate::drive::Drive;
+use crate::tree::{PathError, Tree};
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A socket cannot be bound.
+    #[error("Cannot listen on {address}: {source}.")]
+    Listen {
+        /// The address as configured.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificate or its key cannot be used.
+    #[error("Cannot use the TLS certificate: {0}.")]
+    Certificate(io::Error),
+    /// A configured path is not a path of the tree.
+    #[error("A configured path cannot be used: {0}")]
+    Path(#[from] PathError),
+}
+
+/// A server whose sockets are bound and that waits to run.
+pub struct Server {
+    listeners: Vec<Listener>,
+    service: Arc<Service>,
+    config: Config,
+    certificate: Option<Certificate>,
+    stop: CancellationToken,
+}
+
+impl Server {
+    /// Binds the sockets and builds the tree over `drives`, which stand in the order of the mounts.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn bind(config: Config, drives: Vec<Arc<dyn Drive>>) -> Result<Self, StartError> {
+        let certificate = match &config.server.tls {
+            Some(tls) => {
+                let first = certificate(tls).map_err(StartError::Certificate)?;
+                Some(Arc::new(ArcSwap::new(first)))
+            }
+            None => None,
+        };
+        let mut listeners = Vec::new();
+        for address in &config.server.listen {
+            let listener = Listener::bind(address, certificate.clone()).await;
+            listeners.push(listener.map_err(|source| StartError::Listen {
+                address: address.clone(),
+                source,
+            })?);
+        }
+        let tree = Arc::new(Tree::new(&config.mounts, drives, &config.cache)?);
+        let auth = Auth::new(&config.users, config.server.anonymous)?;
+        let service = Arc::new(Service::new(&config.server.prefix, auth, tree)?);
+        Ok(Self {
+            listeners,
+            service,
+            config,
+            certificate,
+            stop: CancellationToken::new(),
+        })
+    }
+
+    /// The URL of the tree on each listener, with the port that is really bound.
+    pub fn urls(&self) -> Vec<String> {
+        let prefix = crate::tree::TreePath::from_decoded(&self.config.server.prefix).unwrap_or_default();
+        let path = if prefix.is_root() {
+            String::new()
+        } else {
+            prefix.encoded()
+        };
+        self.listeners
+            .iter()
+            .map(|l| format!("{}://{}{path}/", l.scheme(), l.address))
+            .collect()
+    }
+
+    /// Stops [`Server::run`] when cancelled.
+    pub fn stopper(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Prints `dav123: serving on …` for each listener, and serves until SIGINT, SIGTERM or the stopper; running
+    /// transfers get the configured grace.
+    ///
+    /// # Errors
+    /// Where signals cannot be waited for.
+    pub async fn run(self) -> io::Result<()> {
+        let mut signals = Signals::new()?;
+        let mut out = io::stdout();
+        for url in self.urls() {
+            // Whoever started us may have closed its end: serving goes on.
+            let _ = writeln!(out, "dav123: serving on {url}").and_then(|()| out.flush());
+        }
+        let mut serving = JoinSet::new();
+        for listener in self.listeners {
+            let (service, stop) = (self.service.clone(), self.stop.clone());
+            serving.spawn(listener.serve(service, stop, self.config.server.shutdown_grace));
+        }
+        loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Stop => break,
+                    Signal::Reload => reload(&self.service, self.config.server.tls.as_ref(), self.certificate.as_ref()),
+                },
+                () = self.stop.cancelled() => break,
+            }
+        }
+        tracing::info!("stopping");
+        self.stop.cancel();
+        tokio::select! {
+            () = async { while serving.join_next().await.is_some() {} } => {}
+            // A second signal does not wait for transfers.
+            () = signals.stop() => {}
+        }
+        Ok(())
+    }
+}
+
+/// SIGHUP: listings are asked anew, the certificate is read again; a broken one changes nothing.
+fn reload(service: &Service, tls: Option<&Tls>, current: Option<&Certificate>) {
+    service.forget_listings();
+    if let (Some(tls), Some(current)) = (tls, current) {
+        match certificate(tls) {
+            Ok(new) => current.store(new),
+            Err(error) => tracing::error!(%error, "the TLS certificate was not replaced"),
+        }
+    }
+    tracing::info!("reloaded");
+}
+
+enum Signal {
+    Stop,
+    Reload,
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.hang_up.recv() => Signal::Reload,
+        }
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> Signal {
+        self.stop().await;
+        Signal::Stop
+    }
+
+    async fn stop(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Every metric: name, unit, labels, in one list. Served as Prometheus text at `/.dav123/metrics`.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Labels of a request that was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Answered {
+    /// Method, or `other` for methods nobody knows.
+    pub method: &'static str,
+    /// Status code.
+    pub status: u16,
+}
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// `dav123_requests_total`: answers by method and status.
+    pub requests: Family<Answered, Counter>,
+    /// `dav123_sent_bytes_total`: body bytes sent to clients.
+    pub sent: Counter,
+    /// `dav123_requests_running`: requests whose answer has not ended.
+    pub running: Gauge,
+    /// `dav123_wrong_sign_ins_total`: wrong names or passwords.
+    pub wrong_sign_ins: Counter,
+    /// `dav123_listing_entries`: entries and folders in the listing cache.
+    pub listing_entries: Gauge,
+    /// `dav123_links`: links in the link cache.
+    pub links: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("dav123"),
+            requests: Family::default(),
+            sent: Counter::default(),
+            running: Gauge::default(),
+            wrong_sign_ins: Counter::default(),
+            listing_entries: Gauge::default(),
+            links: Gauge::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("requests", "Answers by method and status", metrics.requests.clone());
+        registry.register_with_unit("sent", "Body bytes sent to clients", Unit::Bytes, metrics.sent.clone());
+        registry.register("requests_running", "Requests whose answer has not ended", metrics.running.clone());
+        registry.register("wrong_sign_ins", "Wrong names or passwords", metrics.wrong_sign_ins.clone());
+        registry.register(
+            "listing_entries",
+            "Entries and folders in the listing cache",
+            metrics.listing_entries.clone(),
+        );
+        registry.register("links", "Links in the link cache", metrics.links.clone());
+        metrics
+    }
+}
+
+impl Metrics {
+    /// The whole text in the OpenMetrics format.
+    ///
+    /// # Errors
+    /// Where a label cannot be written.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}

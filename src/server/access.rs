@@ -1,0 +1,133 @@
+//! The access log: one line a request, written when its transfer ends, with what was really sent.
+//!
+//! Queries are left out: they may hold signatures.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::USER_AGENT;
+use http::{Method, Request, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::body::Body;
+use crate::metrics::{Answered, Metrics};
+
+/// What is known of a request when its answer ends. Dropping it writes the line.
+pub(super) struct AccessLine {
+    method: Method,
+    path: String,
+    agent: String,
+    user: Arc<str>,
+    peer: SocketAddr,
+    begun: Instant,
+    status: StatusCode,
+    sent: u64,
+    whole: bool,
+    metrics: Arc<Metrics>,
+}
+
+impl AccessLine {
+    pub(super) fn begin<B>(request: &Request<B>, peer: SocketAddr, metrics: Arc<Metrics>) -> Self {
+        metrics.running.inc();
+        let logged = tracing::enabled!(target: "dav123::access", tracing::Level::INFO);
+        let agent = request.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        Self {
+            method: request.method().clone(),
+            path: if logged { request.uri().path().to_owned() } else { String::new() },
+            agent: if logged { agent.unwrap_or("-").to_owned() } else { String::new() },
+            user: Arc::from("-"),
+            peer,
+            begun: Instant::now(),
+            status: StatusCode::OK,
+            sent: 0,
+            whole: false,
+            metrics,
+        }
+    }
+
+    pub(super) fn user(&mut self, name: &Arc<str>) {
+        self.user = name.clone();
+    }
+
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.status = status;
+    }
+}
+
+impl Drop for AccessLine {
+    fn drop(&mut self) {
+        let method = known(&self.method);
+        self.metrics.running.dec();
+        self.metrics.sent.inc_by(self.sent);
+        self.metrics.requests.get_or_create(&Answered { method, status: self.status.as_u16() }).inc();
+        tracing::info!(
+            target: "dav123::access",
+            peer = %self.peer,
+            user = %self.user,
+            method = %self.method,
+            path = %self.path,
+            status = self.status.as_u16(),
+            bytes = self.sent,
+            whole = self.whole,
+            ms = self.begun.elapsed().as_millis() as u64,
+            agent = %self.agent,
+        );
+    }
+}
+
+/// The method as a metric's label: strangers must not make new ones.
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [&str; 16] = [
+        "GET", "HEAD", "OPTIONS", "PROPFIND", "PUT", "MKCOL", "DELETE", "MOVE", "COPY", "PROPPATCH", "LOCK",
+        "UNLOCK", "POST", "PATCH", "TRACE", "CONNECT",
+    ];
+    KNOWN.into_iter().find(|name| *name == method.as_str()).unwrap_or("other")
+}
+
+/// A body that counts what is sent.
+pub(super) struct Logged {
+    body: Body,
+    line: AccessLine,
+}
+
+impl Logged {
+    pub(super) fn new(body: Body, mut line: AccessLine) -> Self {
+        line.whole = body.is_end_stream();
+        Self { body, line }
+    }
+}
+
+impl HttpBody for Logged {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.line.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.line.whole = this.body.is_end_stream();
+            }
+            Poll::Ready(None) => this.line.whole = true,
+            Poll::Ready(Some(Err(error))) => {
+                tracing::warn!(path = %this.line.path, %error, "the answer was broken off");
+            }
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

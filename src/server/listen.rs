@@ -1,0 +1,153 @@
+//! Sockets: one task a connection, TLS where it is configured, a graceful end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::service::{Peer, Service};
+use crate::config::Tls;
+
+/// How long a client may take to send the head of a request, or to finish the TLS handshake.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Write buffer of a connection: small, because pass-through of frames does not need it and a thousand slow
+/// readers do (rust-stack.md section 3).
+const BUFFER: usize = 16 * 1024;
+/// Wait after `accept` failed, for instance because no descriptor is left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The certificate in use, replaced on SIGHUP.
+pub(super) type Certificate = Arc<ArcSwap<rustls::ServerConfig>>;
+
+/// A bound socket.
+pub(super) struct Listener {
+    socket: TcpListener,
+    pub(super) address: SocketAddr,
+    certificate: Option<Certificate>,
+}
+
+impl Listener {
+    pub(super) async fn bind(address: &str, certificate: Option<Certificate>) -> io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        Ok(Self {
+            address: socket.local_addr()?,
+            socket,
+            certificate,
+        })
+    }
+
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.certificate.is_some() {
+            "https"
+        } else {
+            "http"
+        }
+    }
+
+    /// Accepts until `stop`, then lets running transfers end within `grace`.
+    pub(super) async fn serve(self, service: Arc<Service>, stop: CancellationToken, grace: Duration) {
+        let graceful = GracefulShutdown::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.socket.accept() => accepted,
+                () = stop.cancelled() => break,
+            };
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            // A socket that refuses this option still works.
+            let _ = stream.set_nodelay(true);
+            let peer = Peer {
+                address,
+                tls: self.certificate.is_some(),
+            };
+            let (service, watcher) = (service.clone(), graceful.watcher());
+            match &self.certificate {
+                None => drop(tokio::spawn(connection(stream, peer, service, watcher))),
+                Some(certificate) => {
+                    let acceptor = TlsAcceptor::from(certificate.load_full());
+                    tokio::spawn(async move {
+                        match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
+                            Ok(Ok(stream)) => connection(stream, peer, service, watcher).await,
+                            Ok(Err(error)) => tracing::debug!(%address, %error, "no TLS handshake"),
+                            Err(_) => tracing::debug!(%address, "no TLS handshake in time"),
+                        }
+                    });
+                }
+            }
+        }
+        drop(self.socket);
+        if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+            tracing::warn!("transfers that were still running have been cut off");
+        }
+    }
+}
+
+async fn connection<S>(stream: S, peer: Peer, service: Arc<Service>, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Some(HEAD_TIMEOUT))
+        .max_buf_size(BUFFER);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(Duration::from_secs(30)))
+        .max_concurrent_streams(128)
+        .adaptive_window(true);
+    let connection = builder.serve_connection(
+        TokioIo::new(stream),
+        service_fn(move |request| {
+            let service = service.clone();
+            async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer).await) }
+        }),
+    );
+    if let Err(error) = watcher.watch(connection.into_owned()).await {
+        // The peer left, or a body that had to break did: neither needs a person.
+        tracing::debug!(address = %peer.address, %error, "connection ended");
+    }
+}
+
+/// Reads certificate and key.
+///
+/// # Errors
+/// A file that cannot be read or does not hold what it should; the message names it.
+pub(super) fn certificate(tls: &Tls) -> io::Result<Arc<rustls::ServerConfig>> {
+    let bad = |path: &std::path::Path, error: &dyn std::fmt::Display| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
+    };
+    let chain = CertificateDer::pem_file_iter(&tls.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| bad(&tls.cert, &e))?;
+    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|e| bad(&tls.key, &e))?;
+    let mut config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| bad(&tls.cert, &e))?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .map_err(|e| bad(&tls.cert, &e))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}

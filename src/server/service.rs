@@ -1,0 +1,222 @@
+//! One request from end to end. The steps, in order:
+//!
+//! 1. what lies under `/.dav123/` is ours: health needs no sign-in, the rest does;
+//! 2. OPTIONS needs no sign-in (webdav-clients A9);
+//! 3. who is it;
+//! 4. which path of the tree: the URL path below the prefix, below the user's root;
+//! 5. GET and HEAD go to `delivery` (files) or become a page (folders), all else goes to `dav`;
+//! 6. an error becomes an answer by the table in [`super::answer`];
+//! 7. the answer's body carries the access-log line, which is written when the transfer ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, SERVER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::access::{AccessLine, Logged};
+use super::auth::{Auth, Principal, Refused};
+use super::{admin, answer, pages};
+use crate::body::Body;
+use crate::config::Access;
+use crate::dav::{Ctx, Dav};
+use crate::delivery::Delivery;
+use crate::drive::Error;
+use crate::metrics::Metrics;
+use crate::tree::{PathError, Tree, TreePath};
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    pub(super) tls: bool,
+}
+
+/// What answers requests. Shared by all connections.
+pub(super) struct Service {
+    prefix: TreePath,
+    auth: Auth,
+    tree: Arc<Tree>,
+    dav: Dav,
+    delivery: Delivery,
+    metrics: Arc<Metrics>,
+}
+
+impl Service {
+    pub(super) fn new(
+        prefix: &str,
+        auth: Auth,
+        tree: Arc<Tree>,
+        delivery: Delivery,
+    ) -> Result<Self, PathError> {
+        Ok(Self {
+            prefix: TreePath::from_decoded(prefix)?,
+            auth,
+            dav: Dav::new(tree.clone(), prefix),
+            delivery,
+            tree,
+            metrics: Arc::default(),
+        })
+    }
+
+    pub(super) fn forget_listings(&self) {
+        self.tree.forget_listings();
+    }
+
+    /// Answers a request.
+    pub(super) async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Logged> {
+        let mut line = AccessLine::begin(&request, peer.address, self.metrics.clone());
+        let mut response = self.route(request, peer, &mut line).await;
+        response
+            .headers_mut()
+            .insert(SERVER, HeaderValue::from_static("dav123"));
+        line.answered(response.status());
+        response.map(|body| Logged::new(body, line))
+    }
+
+    async fn route(&self, request: Request<Incoming>, peer: Peer, line: &mut AccessLine) -> Response<Body> {
+        // `OPTIONS *` asks about the server as a whole.
+        let path = match request.uri().path() {
+            "*" => "/",
+            path => path,
+        };
+        let path = match TreePath::parse(path) {
+            Ok(path) => path,
+            Err(error) => return bad_path(error),
+        };
+        let own = path.segments().next() == Some(admin::RESERVED);
+        if own && path.segments().nth(1) == Some("health") {
+            return admin::health(request.method());
+        }
+        let principal = if request.method() == Method::OPTIONS {
+            // Says nothing that a stranger may not know: no path is looked up.
+            self.anybody()
+        } else if request.method() == Method::POST && path.segments().eq(["api", "fs", "link"]) {
+            return self.fs_link(request).await;
+        } else {
+            match self.auth.sign_in(request.headers(), peer.address.ip()).await {
+                Ok(principal) => principal,
+                Err(refused) => return self.refuse(refused),
+            }
+        };
+        line.user(&principal.name);
+        if own {
+            let name = path.segments().nth(1).unwrap_or_default();
+            return admin::answer(request.method(), name, &self.tree, &self.metrics);
+        }
+        let Some(relative) = path.below(&self.prefix) else {
+            return self.above_prefix(request, &path).await;
+        };
+        let writable = principal.access == Access::ReadWrite;
+        let ctx = Ctx {
+            path: principal.root.join(&relative),
+            root: principal.root,
+            writable,
+        };
+        match request.method() {
+            &Method::GET | &Method::HEAD => match self.get(&request, &ctx, peer).await {
+                Ok(response) => response,
+                Err(error) => self.failed(&error),
+            },
+            _ => match self.dav.handle(request, &ctx).await {
+                Ok(response) => response,
+                Err(refusal) => match refusal {
+                    crate::dav::Refusal::Drive(error) => self.failed(&error),
+                    crate::dav::Refusal::Dav(refused) => refused.into_response(),
+                },
+            },
+        }
+    }
+
+    async fn get(&self, request: &Request<Incoming>, ctx: &Ctx, peer: Peer) -> Result<Response<Body>, Error> {
+        let resource = self.tree.resolve(&ctx.path).await?;
+        if resource.is_folder() {
+            let relative = ctx.path.below(&ctx.root).unwrap_or_default();
+            return pages::folder(request, &self.tree, &resource, &self.prefix, &relative).await;
+        }
+        self.delivery
+            .get(request, &resource, peer.tls, peer.address.ip())
+            .await
+    }
+
+    async fn fs_link(&self, request: Request<Incoming>) -> Response<Body> {
+        self.delivery.fs_link(request).await
+    }
+
+    /// Between the host's root and the prefix there is nothing but the way to the tree. Explorer looks at
+    /// each step of it (webdav-clients section 2).
+    async fn above_prefix(&self, request: Request<Incoming>, path: &TreePath) -> Response<Body> {
+        let method = request.method().as_str();
+        let on_the_way = self.prefix.below(path).is_some();
+        match method {
+            "PROPFIND" if on_the_way => self.dav.way_point(path),
+            "OPTIONS" if on_the_way => {
+                let ctx = Ctx {
+                    root: TreePath::root(),
+                    path: TreePath::root(),
+                    writable: true,
+                };
+                match self.dav.handle(request, &ctx).await {
+                    Ok(response) => response,
+                    Err(_) => answer::sentence(StatusCode::NOT_FOUND, "There is nothing here."),
+                }
+            }
+            _ => {
+                let sentence = format!("There is nothing here; the tree begins at {}/.", self.prefix);
+                answer::sentence(StatusCode::NOT_FOUND, &sentence)
+            }
+        }
+    }
+
+    fn anybody(&self) -> Principal {
+        Principal {
+            name: Arc::from("-"),
+            root: TreePath::root(),
+            access: Access::ReadWrite,
+        }
+    }
+
+    fn refuse(&self, refused: Refused) -> Response<Body> {
+        match refused {
+            Refused::Unknown => {
+                self.metrics.wrong_sign_ins.inc();
+                let mut response = answer::sentence(
+                    StatusCode::UNAUTHORIZED,
+                    "Sign in with your dav123 name and password.",
+                );
+                response.headers_mut().insert(
+                    WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Basic realm=\"dav123\", charset=\"UTF-8\""),
+                );
+                response
+            }
+            Refused::TooMany(wait) => {
+                let mut response = answer::sentence(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "Too many wrong sign-ins came from your address; wait a little and try again.",
+                );
+                let seconds = HeaderValue::from(wait.as_secs().max(1));
+                response.headers_mut().insert(RETRY_AFTER, seconds);
+                response
+            }
+        }
+    }
+
+    fn failed(&self, error: &Error) -> Response<Body> {
+        match answer::status(error.kind()) {
+            status if status.is_server_error() => tracing::warn!(kind = ?error.kind(), "{error}"),
+            _ => tracing::debug!(kind = ?error.kind(), "{error}"),
+        }
+        answer::from_error(error)
+    }
+}
+
+fn bad_path(error: PathError) -> Response<Body> {
+    let status = match error {
+        PathError::AboveRoot => StatusCode::FORBIDDEN,
+        PathError::TooLong => StatusCode::URI_TOO_LONG,
+        PathError::NotUtf8 | PathError::BadSegment => StatusCode::BAD_REQUEST,
+    };
+    answer::sentence(status, &error.to_string())
+}
