@@ -2,7 +2,7 @@
 //!
 //! [`Dav::handle`] takes a signed-in request whose path is already one of the tree. PROPFIND and OPTIONS are answered here, from the
 //! tree and from the mount table; the methods that change something are refused (they come with issue 3, at the one place
-//! [`Dav::refuse_write`]). A refusal travels as a [`Refusal`] to the server, which has the table of statuses for the
+//! `refuse_write`). A refusal travels as a [`Refusal`] to the server, which has the table of statuses for the
 //! drives' errors. No answer is ever a 3xx (A1).
 
 pub mod asked;
@@ -18,7 +18,7 @@ mod request;
 use std::sync::Arc;
 
 use http::header::{ACCEPT_RANGES, ALLOW, CONNECTION, CONTENT_LENGTH};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 
 use crate::body::Body;
 use crate::config::{Access, Source};
@@ -88,14 +88,9 @@ impl ReadOnly {
 impl Dav {
     /// WebDAV on a tree. `prefix` is the decoded URL path of the tree's root: `""` or `"/dav"`.
     pub fn new(tree: Arc<Tree>, prefix: &str) -> Self {
-        let mut encoded = String::with_capacity(prefix.len());
-        for segment in prefix.split('/').filter(|segment| !segment.is_empty()) {
-            encoded.push('/');
-            encode_segment(segment, &mut encoded);
-        }
         Self {
             tree,
-            prefix: encoded,
+            prefix: encoded_prefix(prefix),
         }
     }
 
@@ -109,10 +104,10 @@ impl Dav {
     {
         match request.method().as_str() {
             "PROPFIND" => self.propfind(request, ctx).await,
-            "OPTIONS" => Ok(self.options(request, ctx).await),
+            "OPTIONS" => Ok(options(self.tree.mounts(), request, ctx).await),
             "PUT" | "MKCOL" | "DELETE" | "MOVE" | "COPY" | "PROPPATCH" | "LOCK" | "UNLOCK" | "PATCH"
-            | "POST" => Err(self.refuse_write(request, ctx).await.into()),
-            _ => Err(self.refuse_method(request, ctx).await.into()),
+            | "POST" => Err(refuse_write(self.tree.mounts(), request, ctx).await.into()),
+            _ => Err(refuse_method(self.tree.mounts(), request, ctx).await.into()),
         }
     }
 
@@ -121,63 +116,74 @@ impl Dav {
     pub fn allow_for(&self, path: &TreePath, writable: bool) -> &'static str {
         allowed(self.tree.mounts(), path, writable)
     }
+}
 
-    /// OPTIONS (RFC 9110 9.3.7, RFC 4918 10.1). Explorer needs `MS-Author-Via`, Finder the class 2 (A9).
-    async fn options<B>(&self, request: Request<B>, ctx: &Ctx) -> Response<Body>
-    where
-        B: http_body::Body,
-    {
-        let allow = self.allow_for(&ctx.path, ctx.writable);
-        let close = drain(request).await;
-        let mut response = Response::new(Body::Empty);
-        let headers = response.headers_mut();
-        headers.insert("dav", HeaderValue::from_static("1, 2, 3"));
-        headers.insert("ms-author-via", HeaderValue::from_static("DAV"));
-        headers.insert(ALLOW, HeaderValue::from_static(allow));
-        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        if close {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+fn encoded_prefix(prefix: &str) -> String {
+    let mut encoded = String::with_capacity(prefix.len());
+    for segment in prefix.split('/').filter(|segment| !segment.is_empty()) {
+        encoded.push('/');
+        encode_segment(segment, &mut encoded);
     }
+    encoded
+}
 
-    /// Refuses what would change something. Issue 3 puts the writing methods here.
-    async fn refuse_write<B>(&self, request: Request<B>, ctx: &Ctx) -> Refused
-    where
-        B: http_body::Body,
-    {
-        let reason = read_only(self.tree.mounts(), &ctx.path, ctx.writable).unwrap_or(ReadOnly::Mount);
-        let close = drain(request).await;
-        Refused::new(StatusCode::FORBIDDEN, reason.sentence())
-            .allowing(READING)
-            .closing(close)
+/// The percent-encoded URL path of what the user sees at `relative`; a folder's ends in a slash (A7).
+fn href(prefix: &str, relative: &TreePath, folder: bool) -> String {
+    let mut href = prefix.to_owned();
+    relative.encode_to(&mut href);
+    if folder && !relative.is_root() {
+        href.push('/');
     }
+    href
+}
 
-    async fn refuse_method<B>(&self, request: Request<B>, ctx: &Ctx) -> Refused
-    where
-        B: http_body::Body,
-    {
-        let allow = self.allow_for(&ctx.path, ctx.writable);
-        let method: Method = request.method().clone();
-        let close = drain(request).await;
-        Refused::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            format!("The method {method} is not served here; this resource takes {allow}."),
-        )
+/// OPTIONS (RFC 9110 9.3.7, RFC 4918 10.1), for paths that do not exist too. Explorer needs
+/// `MS-Author-Via`, Finder the class 2 (A9).
+async fn options<B>(mounts: &[Arc<Mount>], request: Request<B>, ctx: &Ctx) -> Response<Body>
+where
+    B: http_body::Body,
+{
+    let allow = allowed(mounts, &ctx.path, ctx.writable);
+    let close = drain(request).await;
+    let mut response = Response::new(Body::Empty);
+    let headers = response.headers_mut();
+    headers.insert("dav", HeaderValue::from_static("1, 2, 3"));
+    headers.insert("ms-author-via", HeaderValue::from_static("DAV"));
+    headers.insert(ALLOW, HeaderValue::from_static(allow));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    if close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Refuses what would change something. Issue 3 puts the writing methods in its place.
+async fn refuse_write<B>(mounts: &[Arc<Mount>], request: Request<B>, ctx: &Ctx) -> Refused
+where
+    B: http_body::Body,
+{
+    let reason = read_only(mounts, &ctx.path, ctx.writable).unwrap_or(ReadOnly::Mount);
+    let close = drain(request).await;
+    Refused::new(StatusCode::FORBIDDEN, reason.sentence())
+        .allowing(READING)
+        .closing(close)
+}
+
+/// Refuses a method that nothing here knows.
+async fn refuse_method<B>(mounts: &[Arc<Mount>], request: Request<B>, ctx: &Ctx) -> Refused
+where
+    B: http_body::Body,
+{
+    let allow = allowed(mounts, &ctx.path, ctx.writable);
+    let sentence = format!(
+        "The method {} is not served here; this resource takes {allow}.",
+        request.method()
+    );
+    let close = drain(request).await;
+    Refused::new(StatusCode::METHOD_NOT_ALLOWED, sentence)
         .allowing(allow)
         .closing(close)
-    }
-
-    /// The percent-encoded URL path of what the user sees at `relative`; a folder's ends in a slash (A7).
-    fn href(&self, relative: &TreePath, folder: bool) -> String {
-        let mut href = self.prefix.clone();
-        relative.encode_to(&mut href);
-        if folder && !relative.is_root() {
-            href.push('/');
-        }
-        href
-    }
 }
 
 async fn drain<B>(request: Request<B>) -> bool
@@ -219,6 +225,9 @@ fn read_only(mounts: &[Arc<Mount>], path: &TreePath, writable: bool) -> Option<R
 mod tests {
     use super::*;
     use crate::config;
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Full};
+
     use crate::drive::{Capability, Drive, DriveFuture, Entry, Id, Link, LinkWish, Lister};
 
     #[derive(Debug)]
@@ -312,5 +321,110 @@ mod tests {
         mount.drive = Arc::new(Plain { write: false });
         let path = TreePath::parse("/drive/x").unwrap();
         assert_eq!(read_only(&[Arc::new(mount)], &path, true), Some(ReadOnly::Mount));
+    }
+
+    fn ctx(path: &str) -> Ctx {
+        Ctx {
+            root: TreePath::root(),
+            path: TreePath::parse(path).unwrap(),
+            writable: true,
+        }
+    }
+
+    fn request(method: &str, body: Vec<u8>) -> Request<Full<Bytes>> {
+        Request::builder()
+            .method(method)
+            .body(Full::new(body.into()))
+            .unwrap()
+    }
+
+    async fn sentence(refused: Refused) -> (Response<Body>, String) {
+        let (head, body) = refused.into_response().into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        (Response::from_parts(head, Body::Empty), text)
+    }
+
+    #[tokio::test]
+    async fn options_promises_classes_1_to_3_on_any_path_with_an_empty_body() {
+        let mounts = [mount("/s", share(), Access::ReadWrite)];
+        for path in ["/", "/s", "/s/not/there", "/nowhere"] {
+            let response = options(&mounts, request("OPTIONS", Vec::new()), &ctx(path)).await;
+            let headers = response.headers();
+            assert_eq!(response.status(), StatusCode::OK);
+            assert_eq!(headers["dav"], "1, 2, 3");
+            assert_eq!(headers["ms-author-via"], "DAV");
+            assert_eq!(headers[ALLOW], "OPTIONS, GET, HEAD, PROPFIND");
+            assert_eq!(headers[ACCEPT_RANGES], "bytes");
+            assert_eq!(headers[CONTENT_LENGTH], "0");
+            assert!(!headers.contains_key(CONNECTION));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_into_a_share_is_a_403_with_a_sentence_and_what_is_allowed() {
+        let mounts = [mount("/s", share(), Access::ReadWrite)];
+        let refused = refuse_write(&mounts, request("PUT", b"short".to_vec()), &ctx("/s/a")).await;
+        let (response, text) = sentence(refused).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        assert_eq!(response.headers()[ALLOW], READING);
+        assert!(text.starts_with("This is a share and can only be read"), "{text}");
+        assert!(!response.headers().contains_key(CONNECTION));
+        let refused = refuse_write(&mounts, request("PUT", vec![0; 1 << 20]), &ctx("/s/a")).await;
+        assert_eq!(sentence(refused).await.0.headers()[CONNECTION], "close");
+    }
+
+    #[tokio::test]
+    async fn an_unknown_method_is_a_405_with_allow() {
+        let mounts = [mount("/drive", account(), Access::ReadWrite)];
+        let refused = refuse_method(&mounts, request("BREW", Vec::new()), &ctx("/drive/a")).await;
+        let (response, text) = sentence(refused).await;
+        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(response.headers()[ALLOW], WRITING);
+        assert!(text.contains("BREW"));
+    }
+
+    #[tokio::test]
+    async fn infinite_depth_is_refused_with_its_precondition_as_xml() {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("depth", HeaderValue::from_static("infinity"));
+        let (response, text) = sentence(request::Depth::of(&headers).unwrap_err()).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        assert_eq!(
+            text,
+            "<?xml version=\"1.0\" encoding=\"utf-8\"?><D:error xmlns:D=\"DAV:\"><D:propfind-finite-depth/></D:error>"
+        );
+    }
+
+    #[test]
+    fn hrefs_are_below_the_prefix_and_relative_to_the_root_of_the_user() {
+        let relative = |root: &str, path: &str| {
+            Ctx {
+                root: TreePath::parse(root).unwrap(),
+                ..ctx(path)
+            }
+            .relative()
+        };
+        for (prefix, root, path, folder, wanted) in [
+            ("", "/", "/", true, "/"),
+            ("", "/", "/a b", true, "/a%20b/"),
+            ("", "/", "/a b", false, "/a%20b"),
+            ("/dav", "/", "/", true, "/dav/"),
+            ("/云 盘", "/", "/x", false, "/%E4%BA%91%20%E7%9B%98/x"),
+            ("/dav", "/drive", "/drive", true, "/dav/"),
+            ("/dav", "/drive", "/drive/x", true, "/dav/x/"),
+        ] {
+            assert_eq!(
+                href(&encoded_prefix(prefix), &relative(root, path), folder),
+                wanted
+            );
+        }
+    }
+
+    /// Compiles only while the answer can be made on any thread.
+    #[allow(dead_code)]
+    fn an_answer_is_made_on_any_thread(dav: &Dav, ctx: &Ctx) {
+        fn sent(_: impl Send) {}
+        sent(dav.handle(request("PROPFIND", Vec::new()), ctx));
     }
 }

@@ -14,7 +14,7 @@ use super::multistatus::Multistatus;
 use super::property::{Agent, Property, Set};
 use super::refusal::{Refusal, Refused};
 use super::request::{Depth, read_xml};
-use super::{Ctx, Dav};
+use super::{Ctx, Dav, href};
 use crate::body::Body;
 use crate::drive::{Entry, Quota};
 use crate::tree::{Resource, TreePath};
@@ -38,7 +38,7 @@ impl Dav {
         B: http_body::Body,
     {
         let (head, body) = request.into_parts();
-        let body = read_xml(body).await?;
+        let body = read_xml(head.version, body).await?;
         let depth = Depth::of(&head.headers)?;
         let asked = Asked::parse(&body)
             .map_err(|malformed| Refused::new(StatusCode::BAD_REQUEST, malformed.to_string()))?;
@@ -47,7 +47,7 @@ impl Dav {
         let subject = Subject {
             entry: &resource.entry,
             name: ctx.path.name().unwrap_or("/"),
-            href: self.href(&ctx.relative(), resource.is_folder()),
+            href: href(&self.prefix, &ctx.relative(), resource.is_folder()),
             quota: self.quota(&asked, &resource).await,
             path: &ctx.path,
         };

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::header::EXPECT;
 use http::{HeaderMap, StatusCode, Version};
 use http_body::Body;
@@ -13,6 +13,8 @@ use super::refusal::Refused;
 
 /// Bytes of a body that is read as XML at the most.
 const XML_LIMIT: u64 = 64 * 1024;
+/// How long it may take.
+const XML_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a body that is read only to be thrown away, so that the connection can go on.
 const DRAIN_LIMIT: u64 = 256 * 1024;
 /// How long such a body may take.
@@ -56,39 +58,49 @@ impl Depth {
 /// Reads a body of XML whole.
 ///
 /// # Errors
-/// 413 over 64 KiB, 400 if the body breaks off.
-pub async fn read_xml<B>(body: B) -> Result<Bytes, Refused>
+/// 413 over 64 KiB, 408 if it does not come, 400 if it breaks off.
+pub async fn read_xml<B>(version: Version, body: B) -> Result<Bytes, Refused>
 where
     B: Body,
 {
-    let too_large = || {
-        Refused::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "The body of this request is too large; it can have 64 KiB.",
-        )
-        .closing(true)
+    let (status, sentence) = match tokio::time::timeout(XML_TIME, collect(body)).await {
+        Ok(Ok(read)) => return Ok(read),
+        Ok(Err(refused)) => refused,
+        Err(_) => (
+            StatusCode::REQUEST_TIMEOUT,
+            "The body of the request did not come in time; send it again.",
+        ),
     };
+    Err(Refused::new(status, sentence).closing(version < Version::HTTP_2))
+}
+
+async fn collect<B>(body: B) -> Result<Bytes, (StatusCode, &'static str)>
+where
+    B: Body,
+{
+    const TOO_LARGE: (StatusCode, &str) = (
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "The body of this request is too large; it can have 64 KiB.",
+    );
     if body.size_hint().lower() > XML_LIMIT {
-        return Err(too_large());
+        return Err(TOO_LARGE);
     }
     let mut body = pin!(body);
     let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
-            Refused::new(StatusCode::BAD_REQUEST, "The body of the request broke off.").closing(true)
+            (
+                StatusCode::BAD_REQUEST,
+                "The body of the request broke off; send it again.",
+            )
         })?;
-        let Ok(mut data) = frame.into_data() else {
+        let Ok(data) = frame.into_data() else {
             continue;
         };
         if (read.len() + data.remaining()) as u64 > XML_LIMIT {
-            return Err(too_large());
+            return Err(TOO_LARGE);
         }
-        while data.has_remaining() {
-            let part = data.chunk();
-            read.extend_from_slice(part);
-            let length = part.len();
-            data.advance(length);
-        }
+        read.put(data);
     }
     Ok(read.freeze())
 }
@@ -110,14 +122,17 @@ where
     let whole = async {
         let mut body = pin!(body);
         let mut left = DRAIN_LIMIT;
-        while let Some(Ok(frame)) = body.frame().await {
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else {
+                return false;
+            };
             let length = frame.data_ref().map_or(0, |data| data.remaining() as u64);
             match left.checked_sub(length) {
                 Some(rest) => left = rest,
                 None => return false,
             }
         }
-        body.is_end_stream()
+        true
     };
     let whole = tokio::time::timeout(DRAIN_TIME, whole).await;
     !whole.unwrap_or(false) && close
@@ -161,17 +176,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_of_xml_over_64_kib_is_refused_whether_announced_or_not() {
-        assert_eq!(read_xml(Empty::<Bytes>::new()).await.unwrap(), "");
-        assert_eq!(read_xml(chunked(64, None)).await.unwrap().len(), 65_536);
+        assert_eq!(
+            read_xml(Version::HTTP_11, Empty::<Bytes>::new()).await.unwrap(),
+            ""
+        );
+        assert_eq!(
+            read_xml(Version::HTTP_11, chunked(64, None)).await.unwrap().len(),
+            65_536
+        );
         let announced = Full::new(Bytes::from(vec![b'x'; 65_537]));
         for refused in [
-            read_xml(announced).await.unwrap_err(),
-            read_xml(chunked(65, None)).await.unwrap_err(),
+            read_xml(Version::HTTP_11, announced).await.unwrap_err(),
+            read_xml(Version::HTTP_11, chunked(65, None)).await.unwrap_err(),
         ] {
             assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
             assert!(refused.close);
         }
-        let broken = read_xml(chunked(1, Some(io::ErrorKind::UnexpectedEof)))
+        let broken = read_xml(Version::HTTP_11, chunked(1, Some(io::ErrorKind::UnexpectedEof)))
             .await
             .unwrap_err();
         assert_eq!(broken.status, StatusCode::BAD_REQUEST);
@@ -184,7 +205,9 @@ mod tests {
         assert!(!drain(&headers, http1, Empty::<Bytes>::new()).await);
         assert!(!drain(&headers, http1, Full::new(Bytes::from_static(b"short"))).await);
         assert!(drain(&headers, http1, Full::new(Bytes::from(vec![0; 300_000]))).await);
+        assert!(!drain(&headers, http1, chunked(256, None)).await);
         assert!(drain(&headers, http1, chunked(257, None)).await);
+        assert!(drain(&headers, http1, chunked(1, Some(io::ErrorKind::UnexpectedEof))).await);
         assert!(!drain(&headers, Version::HTTP_2, chunked(257, None)).await);
         let mut waiting = HeaderMap::new();
         waiting.insert(EXPECT, "100-continue".parse().unwrap());
@@ -193,7 +216,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_come_is_not_waited_for() {
-        let silent = StreamBody::new(stream::pending::<io::Result<Frame<Bytes>>>());
-        assert!(drain(&HeaderMap::new(), Version::HTTP_11, silent).await);
+        let silent = || StreamBody::new(stream::pending::<io::Result<Frame<Bytes>>>());
+        assert!(drain(&HeaderMap::new(), Version::HTTP_11, silent()).await);
+        let refused = read_xml(Version::HTTP_2, silent()).await.unwrap_err();
+        assert_eq!(
+            (refused.status, refused.close),
+            (StatusCode::REQUEST_TIMEOUT, false)
+        );
     }
 }
