@@ -1,9 +1,11 @@
 //! Build and run: listeners, reload, graceful stop.
 
+mod access;
 mod admin;
 mod answer;
 mod auth;
 mod listen;
+pub mod pages;
 mod service;
 
 use std::io::{self, Write};

@@ -1,0 +1,159 @@
+//! PROPFIND (RFC 4918 9.1), answered by ourselves and not by dav-server (T4–T7).
+//!
+//! Everything that can fail with a status is done first: depth, body, resource, quota, and the first members
+//! of the folder. Then the 207 begins, and members go out chunk by chunk as they come. A failure after that
+//! breaks the connection.
+
+use bytes::BytesMut;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response, StatusCode};
+
+use super::asked::Asked;
+use super::frames::{Frames, Source};
+use super::multistatus::Multistatus;
+use super::property::{Agent, Property, Set};
+use super::refusal::{Refusal, Refused};
+use super::request::{Depth, read_xml};
+use super::{Ctx, Dav, href};
+use crate::body::Body;
+use crate::drive::{Entry, Quota};
+use crate::tree::{Resource, TreePath};
+
+/// What is told of a resource beside its members.
+struct Subject<'a> {
+    entry: &'a Entry,
+    /// Its display name.
+    name: &'a str,
+    /// Its URL path, percent-encoded.
+    href: String,
+    quota: Option<Quota>,
+    /// Its path, for the log.
+    path: &'a TreePath,
+}
+
+impl Dav {
+    /// Answers a PROPFIND.
+    pub(super) async fn propfind<B>(&self, request: Request<B>, ctx: &Ctx) -> Result<Response<Body>, Refusal>
+    where
+        B: http_body::Body,
+    {
+        let (head, body) = request.into_parts();
+        let body = read_xml(head.version, body).await?;
+        let depth = Depth::of(&head.headers)?;
+        let asked = Asked::parse(&body)
+            .map_err(|malformed| Refused::new(StatusCode::BAD_REQUEST, malformed.to_string()))?;
+        let agent = Agent::of(&head.headers);
+        let resource = self.tree.resolve(&ctx.path).await?;
+        let subject = Subject {
+            entry: &resource.entry,
+            name: ctx.path.name().unwrap_or("/"),
+            href: href(&self.prefix, &ctx.relative(), resource.is_folder()),
+            quota: self.quota(&asked, &resource).await,
+            path: &ctx.path,
+        };
+        let members = if depth == Depth::One && resource.is_folder() {
+            Some(self.tree.list(&resource).await?)
+        } else {
+            None
+        };
+        Ok(answer(&asked, agent, &subject, members))
+    }
+
+    /// The quota, where it is asked for. That it cannot be had is no reason to fail the rest.
+    async fn quota(&self, asked: &Asked, resource: &Resource) -> Option<Quota> {
+        const BOTH: Set = Set::of(&[Property::QuotaAvailable, Property::QuotaUsed]);
+        if !resource.is_folder() || (asked.known.and(BOTH).is_empty() && !asked.names_only) {
+            return None;
+        }
+        match self.tree.quota(resource).await {
+            Ok(quota) => quota,
+            Err(error) => {
+                tracing::warn!(folder = %resource.path, %error, "the quota is not known; it is left out");
+                None
+            }
+        }
+    }
+}
+
+/// The 207 of a resource, with its members where there are to be any.
+fn answer<S: Source>(asked: &Asked, agent: Agent, of: &Subject<'_>, members: Option<S>) -> Response<Body> {
+    let mut multistatus = Multistatus::new(asked, agent, &of.href);
+    let mut out = BytesMut::with_capacity(2 * 1024);
+    multistatus.begin(of.entry, of.name, of.quota, &mut out);
+    let body = match members {
+        Some(members) => Body::stream(Frames::new(members, multistatus, &out, of.path.to_string())),
+        None => {
+            super::frames::Render::end(&mut multistatus, &mut out);
+            Body::from(out.freeze())
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::MULTI_STATUS;
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/xml; charset=utf-8"),
+    );
+    response
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::dav::frames::tests::{Script, Step, file};
+    use crate::drive::{Id, Kind};
+    use http_body::Body as _;
+    use http_body_util::BodyExt;
+
+    fn respond(steps: Option<Vec<Step>>) -> Response<Body> {
+        let path = TreePath::parse("/drive/f").unwrap();
+        let entry = Entry {
+            id: Id(2),
+            kind: Kind::Folder,
+            ..file("f".into())
+        };
+        let subject = Subject {
+            entry: &entry,
+            name: "f",
+            href: "/drive/f/".into(),
+            quota: None,
+            path: &path,
+        };
+        answer(&Asked::all(), Agent::default(), &subject, steps.map(Script::new))
+    }
+
+    #[tokio::test]
+    async fn without_members_the_answer_is_whole_and_its_length_known() {
+        let response = respond(None);
+        assert_eq!(response.status(), StatusCode::MULTI_STATUS);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/xml; charset=utf-8");
+        assert!(response.body().size_hint().exact().is_some());
+        let text = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(text.ends_with(b"</D:response></D:multistatus>"));
+    }
+
+    #[tokio::test]
+    async fn ten_thousand_members_come_whole_in_frames_of_at_most_80_kib() {
+        let pages = (0..100)
+            .map(|page| Step::Give((0..100).map(|i| file(format!("第 {page} 集 {i}.mkv"))).collect()));
+        let mut body = respond(Some(pages.collect())).into_body();
+        let mut text = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.unwrap().into_data().unwrap();
+            assert!(frame.len() <= 80 * 1024, "{}", frame.len());
+            text.extend_from_slice(&frame);
+        }
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(text.matches("<D:response>").count(), 10_001);
+        assert!(text.ends_with("</D:multistatus>"));
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_breaks_off_is_an_error_and_not_a_shorter_folder() {
+        let steps = vec![Step::Give(vec![file("a".into())]), Step::Wait, Step::Fail];
+        let mut body = respond(Some(steps)).into_body();
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert!(!first.ends_with(b"</D:multistatus>"));
+        assert!(body.frame().await.unwrap().is_err());
+    }
+}
