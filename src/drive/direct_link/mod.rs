@@ -233,4 +233,6 @@ fn cannot_sign(error: SignError) -> Error {
 }
 
 #[cfg(test)]
+mod fake_cdn;
+#[cfg(test)]
 mod tests;
