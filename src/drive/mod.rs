@@ -4,6 +4,7 @@
 //! platform). It speaks of folders by id and of members as [`Entry`] rows; it knows neither paths
 //! nor HTTP. Paths, caches and mounts are the tree's business, which is written once for all drives.
 
+pub mod direct_link;
 pub mod error;
 pub mod write;
 
