@@ -63,7 +63,7 @@ pub async fn run(options: Options) -> Result<ExitCode, Failure> {
     let folder = Folder::open(options.dir)?;
     let password = folder.password()?;
     // The cloud lives as long as its handle.
-    let (_cloud, known) = start_cloud(options.cloud)?;
+    let (_cloud, known) = start_cloud(options.cloud).await?;
     let config = config(&known, options.listen, &folder.path, &password);
     let ready = |urls: &[String]| {
         announce(urls);
@@ -88,8 +88,8 @@ pub async fn run(options: Options) -> Result<ExitCode, Failure> {
 }
 
 /// Starts the simulated cloud.
-fn start_cloud(listen: std::net::SocketAddr) -> Result<((), Known), Failure> {
-    // Until sim::Cloud::start is in.
+async fn start_cloud(listen: std::net::SocketAddr) -> Result<((), Known), Failure> {
+    // Until sim::Cloud is in: Cloud::start(sim::Options { listen, ..sim::Options::demo() }), then what it knows.
     let _ = listen;
     Err(Failure::Failed(anyhow::anyhow!(
         "The simulated cloud is not part of this build yet."

@@ -97,6 +97,16 @@ enum Failure {
     Failed(#[from] anyhow::Error),
 }
 
+/// What is wrong with a mount that cannot be opened, one sentence a line.
+#[allow(dead_code, reason = "used as soon as drives are opened")]
+fn wrong_mount(mount: &str, sentences: &[String]) -> Failure {
+    let lines: Vec<String> = sentences
+        .iter()
+        .map(|sentence| format!("mount {mount}: {sentence}"))
+        .collect();
+    Failure::Wrong(lines.join("\ndav123: "))
+}
+
 impl Failure {
     fn code(&self) -> u8 {
         match self {
@@ -180,6 +190,19 @@ mod tests {
         assert!(
             matches!(parsed.unwrap().command, Command::Sign { valid, .. } if valid == Duration::from_secs(1800))
         );
+    }
+
+    #[test]
+    fn a_mount_that_cannot_be_opened_is_named_on_every_line_and_has_exit_code_2() {
+        let failure = wrong_mount(
+            "/links",
+            &["Line 3 has no URL.".into(), "Line 9 has no URL.".into()],
+        );
+        assert_eq!(
+            failure.to_string(),
+            "dav123: mount /links: Line 3 has no URL.\ndav123: mount /links: Line 9 has no URL."
+        );
+        assert_eq!(failure.code(), 2);
     }
 
     #[test]

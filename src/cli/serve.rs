@@ -27,7 +27,8 @@ pub fn announce(urls: &[String]) {
 /// Builds the server and runs it until SIGINT or SIGTERM. `ready` gets the URL of every listener, with the port
 /// really bound, once connections are accepted.
 pub async fn until_stopped(config: Config, ready: impl FnOnce(&[String])) -> Result<(), Failure> {
-    // Until server::run is in.
+    // Until server::run is in. Drives that cannot be opened are a wrong configuration, `wrong_mount`; a port that
+    // is taken is `Failed`.
     let _ = (config, ready);
     Err(Failure::Failed(anyhow::anyhow!(
         "Serving is not part of this build yet."

@@ -243,7 +243,7 @@ fn account(section: &mut Section<'_>) -> Option<Account> {
 
 fn share(section: &mut Section<'_>) -> Option<Share> {
     section.require("share_key", &format!("expected {}", share_link::EXPECTED));
-    let link = section.parsed("share_key", share_link::EXPECTED, share_link::parse);
+    let link = share_key(section);
     let password = secret::read(section, "share_password");
     let root_id = root_id(section);
     let account = section.parsed("account", "the path of a mount of kind \"account\"", tree_path);
@@ -260,6 +260,19 @@ fn share(section: &mut Section<'_>) -> Option<Share> {
         account,
         endpoints,
     })
+}
+
+/// The value is not repeated where it is wrong: a link may hold the password.
+fn share_key(section: &mut Section<'_>) -> Option<share_link::ShareLink> {
+    let text = section.text("share_key", share_link::EXPECTED)?.value;
+    let link = share_link::parse(&text);
+    if link.is_none() {
+        section.problem(
+            "share_key",
+            format!("no share link and no key; expected {}", share_link::EXPECTED),
+        );
+    }
+    link
 }
 
 fn direct_link(section: &mut Section<'_>) -> Option<DirectLink> {

@@ -38,8 +38,8 @@ pub async fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
 
 /// Opens the drive of every mount, in their order.
 fn open(config: &Config) -> Result<Vec<Arc<dyn Drive>>, Failure> {
-    // Until drive::build is in; its error is about what a mount is configured with:
-    // drive::build::open(config).map_err(|error| Failure::Wrong(error.to_string()))
+    // Until drive::build is in. Its error is about what a mount is configured with, so it is `Wrong`:
+    // build::open(config).map_err(|error| wrong_mount(&error.mount, &error.sentences))
     let _ = config;
     Err(Failure::Failed(anyhow::anyhow!(
         "Opening drives is not part of this build yet."

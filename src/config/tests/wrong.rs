@@ -267,7 +267,7 @@ fn every_wrong_value_of_a_mount_is_named_with_line_and_key() {
             "path = \"/s\"\nkind = \"share\"\nshare_key = \"https://www.123pan.com/abcd\"\n",
             "account = \"/b\"\n",
             &[
-                "7: mount.share_key: \"https://www.123pan.com/abcd\" is not understood; expected a key such as \"abcd-EfGh\", or the whole link, such as \"https://www.123pan.com/s/abcd-EfGh?pwd=x1y2\"",
+                "7: mount.share_key: no share link and no key; expected a key such as \"abcd-EfGh\", or the whole link, such as \"https://www.123pan.com/s/abcd-EfGh?pwd=x1y2\"",
             ],
         ),
         (
