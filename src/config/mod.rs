@@ -1,11 +1,20 @@
 //! The checked configuration: what the rest of the program reads.
 //!
-//! `file` holds the TOML as it is written; [`load`] turns it once into these types, with every
-//! error naming file, line, key and what was expected. Nothing downstream parses strings again.
+//! [`load`] turns the TOML of the file once into these types (`file`, `server`, `mount`, `delivery`, read
+//! through `section`), with every error naming file, line, key and what was expected, all at once.
+//! Nothing downstream parses strings again.
 
-pub mod file;
-pub mod secret;
+mod delivery;
+mod file;
+mod mount;
+mod secret;
+mod section;
+mod server;
+mod share_link;
 pub mod units;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +23,7 @@ use secrecy::SecretString;
 use wildmatch::WildMatch;
 
 pub use file::{Error, load, parse};
+pub use section::Problem;
 
 /// Everything a user can set.
 #[derive(Debug, Clone)]

@@ -1,0 +1,36 @@
+//! `dav123 serve`: the mounts of a configuration file, until a signal.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config::{self, Config};
+
+use super::{Failure, say};
+
+/// Reads the configuration and serves it.
+pub async fn run(file: &Path) -> Result<ExitCode, Failure> {
+    let config = config::load(file)?;
+    if config.mounts.is_empty() {
+        tracing::warn!("The configuration has no [[mount]]: the tree is empty.");
+    }
+    until_stopped(config, announce).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the one line for each listener that scripts wait for. `urls` end in a slash.
+pub fn announce(urls: &[String]) {
+    for url in urls {
+        say(&format!("dav123: serving on {url}"));
+    }
+}
+
+/// Builds the server and runs it until SIGINT or SIGTERM. `ready` gets the URL of every listener, with the port
+/// really bound, once connections are accepted.
+pub async fn until_stopped(config: Config, ready: impl FnOnce(&[String])) -> Result<(), Failure> {
+    // Until server::run is in. Drives that cannot be opened are a wrong configuration, `wrong_mount`; a port that
+    // is taken is `Failed`.
+    let _ = (config, ready);
+    Err(Failure::Failed(anyhow::anyhow!(
+        "Serving is not part of this build yet."
+    )))
+}
