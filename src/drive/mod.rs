@@ -4,8 +4,15 @@
 //! platform). It speaks of folders by id and of members as [`Entry`] rows; it knows neither paths
 //! nor HTTP. Paths, caches and mounts are the tree's business, which is written once for all drives.
 
+pub mod account;
+pub mod build;
+mod convert;
 pub mod error;
+mod listing;
+mod rows;
+pub mod share;
 
+pub use build::{BuildError, open};
 pub use error::{Error, ErrorKind, Retry};
 
 use std::fmt;

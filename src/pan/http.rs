@@ -3,6 +3,7 @@
 //! One reqwest client: no system proxy, no cookies, no compression, no redirects (the download chain is
 //! followed by hand, API page 5.8). Errors never carry a URL: links and signatures are secrets.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,7 +44,7 @@ pub struct Client {
 }
 
 /// A request about to be sent.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Request {
     /// GET unless set.
     pub method: Method,
@@ -55,10 +56,30 @@ pub struct Request {
     pub body: Option<Bytes>,
 }
 
-/// An answer whose body has not been read yet.
-#[derive(Debug)]
+/// An answer whose body has not been read yet. Dropping it closes the connection.
 pub struct Response {
     inner: reqwest::Response,
+}
+
+/// The host alone: paths and queries hold signatures, bodies hold passwords.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = url::Url::parse(&self.url)
+            .ok()
+            .and_then(|u| u.host_str().map(str::to_owned));
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("host", &host)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.inner.status())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Client {
