@@ -206,3 +206,7 @@ fn credentials(config: &Config) -> Result<HashMap<String, Credentials>, BuildErr
 fn differ(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
     matches!((a, b), (Some(a), Some(b)) if a.expose_secret() != b.expose_secret())
 }
+
+#[cfg(test)]
+#[path = "build_tests.rs"]
+mod tests;

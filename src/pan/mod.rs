@@ -21,6 +21,6 @@ pub mod token;
 pub mod web;
 
 #[cfg(test)]
-mod canned;
+pub(crate) mod canned;
 
 pub use error::{Error, Reason, Said};
