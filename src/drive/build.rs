@@ -13,11 +13,13 @@ use sha2::{Digest, Sha256};
 
 use super::Drive;
 use super::account::AccountDrive;
+use super::open::OpenDrive;
 use super::share::ShareDrive;
 use crate::config::{self, Config, Endpoints, Mount, Source};
 use crate::pan::http::Client;
 use crate::pan::kept::{KeptToken, hex};
-use crate::pan::token::{Credentials, Session};
+use crate::pan::open::Open;
+use crate::pan::token::{Credentials, Grant, Session};
 use crate::pan::web::Web;
 use crate::pan::web::share::ShareKey;
 
@@ -46,6 +48,7 @@ pub fn open(config: &Config) -> Result<Vec<Arc<dyn Drive>>, BuildError> {
         http,
         sessions: HashMap::new(),
         webs: Vec::new(),
+        opens: Vec::new(),
     };
     config
         .mounts
@@ -73,6 +76,7 @@ struct Clients<'a> {
     /// By identity; `""` is nobody.
     sessions: HashMap<String, Session>,
     webs: Vec<(String, Arc<Web>)>,
+    opens: Vec<(String, Endpoints, Arc<Open>)>,
 }
 
 fn open_mount(
@@ -98,7 +102,10 @@ fn open_mount(
             Ok(Arc::new(ShareDrive::new(web, key, share.root_id)))
         }
         Source::DirectLink(list) => open_direct_link(list, clients.http.clone()),
-        Source::Open(_) => Err(vec!["kind = \"open\" is not served yet.".to_owned()]),
+        Source::Open(open) => {
+            let web = clients.open(open);
+            Ok(Arc::new(OpenDrive::new(web, open.root_id)))
+        }
     }
 }
 
@@ -137,6 +144,29 @@ impl Clients<'_> {
         web
     }
 
+    /// Mounts of one developer at the same endpoints share a client.
+    fn open(&mut self, open: &config::Open) -> Arc<Open> {
+        let who = open_identity(open);
+        let known = self
+            .opens
+            .iter()
+            .find(|(name, at, _)| *name == who && *at == open.endpoints);
+        if let Some((_, _, client)) = known {
+            return Arc::clone(client);
+        }
+        let grant = open.client.as_ref();
+        let credentials = Credentials {
+            grant: grant.map(|(id, secret)| Grant::Client(id.clone(), secret.clone())),
+            access_token: open.access_token.clone(),
+        };
+        let kept = KeptToken::new(self.state_dir, &who);
+        let session = Session::new(self.http.clone(), open.endpoints.clone(), credentials, Some(kept));
+        let client = Arc::new(Open::new(self.http.clone(), &open.endpoints, session));
+        self.opens
+            .push((who, open.endpoints.clone(), Arc::clone(&client)));
+        client
+    }
+
     fn session(&mut self, who: &str, account: Option<&config::Account>, endpoints: &Endpoints) -> Session {
         let Some(account) = account else {
             return Session::anonymous(self.http.clone(), endpoints.clone());
@@ -159,14 +189,24 @@ impl Clients<'_> {
 
 /// Who an account is: its name at its sign-in host, or else its configured token.
 fn identity(account: &config::Account) -> String {
-    let host = &account.endpoints.login;
-    match (&account.username, &account.access_token) {
+    let name = account.username.as_deref();
+    identity_of(&account.endpoints.login, name, account.access_token.as_ref())
+}
+
+/// The same for a developer of the Open platform.
+fn open_identity(open: &config::Open) -> String {
+    let name = open.client.as_ref().map(|(id, _)| id.as_str());
+    identity_of(&open.endpoints.open, name, open.access_token.as_ref())
+}
+
+fn identity_of(host: &str, name: Option<&str>, token: Option<&SecretString>) -> String {
+    match (name, token) {
         (Some(name), _) => format!("{host}\n{name}"),
         (None, Some(token)) => {
             let hash = hex(&Sha256::digest(token.expose_secret().as_bytes()));
             format!("{host}\ntoken {hash}")
         }
-        (None, None) => host.clone(),
+        (None, None) => host.to_owned(),
     }
 }
 
@@ -178,20 +218,26 @@ fn credentials(config: &Config) -> Result<HashMap<String, Credentials>, BuildErr
             continue;
         };
         let known = all.entry(identity(account)).or_default();
-        known.username.clone_from(&account.username);
+        let known_password = match &known.grant {
+            Some(Grant::Password(_, password)) => Some(password),
+            _ => None,
+        };
         let mut sentences = Vec::new();
         for (name, known, given) in [
-            ("password", &mut known.password, &account.password),
-            ("access_token", &mut known.access_token, &account.access_token),
+            ("password", known_password, &account.password),
+            ("access_token", known.access_token.as_ref(), &account.access_token),
         ] {
-            if differ(known.as_ref(), given.as_ref()) {
+            if differ(known, given.as_ref()) {
                 sentences.push(format!(
                     "its {name} is another one than that of an earlier mount of the same account."
                 ));
             }
-            if let Some(given) = given {
-                *known = Some(given.clone());
-            }
+        }
+        if let (Some(name), Some(password)) = (&account.username, &account.password) {
+            known.grant = Some(Grant::Password(name.clone(), password.clone()));
+        }
+        if account.access_token.is_some() {
+            known.access_token.clone_from(&account.access_token);
         }
         if !sentences.is_empty() {
             return Err(BuildError {

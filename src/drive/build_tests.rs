@@ -9,6 +9,7 @@ use super::*;
 use crate::config::{Access, Account, Cache, Delete, Delivery, Server, Share, Upload, UploadMode};
 use crate::drive::{Entry, Error, ErrorKind, Id, Kind, LinkWish, Quota};
 use crate::pan::canned::{Answer, Asked, Canned};
+use crate::pan::token::Grant;
 
 const MD5: &str = "d41d8cd98f00b204e9800998ecf8427e";
 
@@ -350,8 +351,7 @@ async fn nothing_that_can_be_printed_holds_a_secret() {
     }
     let http = Client::new().unwrap();
     let credentials = Credentials {
-        username: None,
-        password: Some("secret-password".into()),
+        grant: Some(Grant::Password("me".to_owned(), "secret-password".into())),
         access_token: Some("secret-token".into()),
     };
     let session = Session::new(http.clone(), endpoints(&service), credentials, None);

@@ -9,10 +9,11 @@ pub mod build;
 mod convert;
 pub mod error;
 mod listing;
+pub mod open;
 mod rows;
 pub mod share;
 
-pub use build::{BuildError, open};
+pub use build::BuildError;
 pub use error::{Error, ErrorKind, Retry};
 
 use std::fmt;

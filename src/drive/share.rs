@@ -32,10 +32,15 @@ impl ShareDrive {
     async fn ask_link(&self, file: &Entry, again: bool) -> Result<Link, Error> {
         let signed_in = !self.web.session().is_anonymous();
         let found = with_file(file, async |file| {
+            // With an account there is a second way: the rows hold all that it needs (API page 7.2).
+            if signed_in
+                && again
+                && let Ok(found) = self.web.link(&file).await
+            {
+                return Ok(found);
+            }
             let refused = match self.web.share_link(&self.share, &file).await {
-                // With an account there is a second way: the rows hold all that it needs (API page 7.2).
                 Err(error) if signed_in && matches!(error.reason, Reason::LoginNeeded(_)) => error,
-                Ok(_) if signed_in && again => return self.web.link(&file).await,
                 other => return other,
             };
             // Where the second way fails too, the first one's answer says more.

@@ -14,6 +14,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the service may be silent while an answer is awaited or read.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Whole time of one request and its answer in [`Client::ask`].
+const ANSWER_TIME: Duration = Duration::from_secs(60);
+
 /// How we name ourselves: the vendor asked for a recognisable name (API page 3.1).
 pub const USER_AGENT: &str = concat!("dav123/", env!("CARGO_PKG_VERSION"));
 
@@ -59,6 +62,17 @@ pub struct Request {
 /// An answer whose body has not been read yet. Dropping it closes the connection.
 pub struct Response {
     inner: reqwest::Response,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// The host alone: paths and queries hold signatures, bodies hold passwords.
@@ -119,6 +133,24 @@ impl Client {
         }
         let inner = builder.send().await.map_err(classify)?;
         Ok(Response { inner })
+    }
+
+    /// Sends a request and reads the whole answer, at most `limit` bytes of body, within a minute.
+    ///
+    /// # Errors
+    /// See [`HttpError`].
+    pub async fn ask(&self, request: Request, limit: usize) -> Result<Answer, HttpError> {
+        let answer = async {
+            let response = self.send(request).await?;
+            Ok(Answer {
+                status: response.status(),
+                headers: response.headers().clone(),
+                body: response.bytes(limit).await?,
+            })
+        };
+        tokio::time::timeout(ANSWER_TIME, answer)
+            .await
+            .unwrap_or(Err(HttpError::Timeout))
     }
 }
 

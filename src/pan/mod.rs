@@ -7,12 +7,14 @@
 //! [`http`] sends it to one of the [`hosts`], [`envelope`] reads the answer, [`retry`] says whether
 //! it is tried again. [`web::Web`] is where these meet.
 
+mod call;
 pub mod envelope;
 pub mod error;
 pub mod hosts;
 pub mod http;
 pub mod kept;
 pub mod lenient;
+pub mod open;
 pub mod pace;
 pub mod retry;
 mod sentence;

@@ -20,7 +20,7 @@ const RATES: (f64, f64) = (0.001, 10_000.0);
 /// The gates of one client.
 #[derive(Debug)]
 pub struct Gates {
-    interval: Duration,
+    rate: f64,
     gates: Mutex<HashMap<&'static str, Arc<Gate>>>,
 }
 
@@ -48,9 +48,20 @@ impl Gates {
     /// Gates for a factor on the pace.
     pub fn new(rate: f64) -> Self {
         Self {
-            interval: scaled(INTERVAL, rate),
+            rate,
             gates: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// Gives an endpoint a pace of its own, as the Open platform has one for each (API page 8.4).
+    #[must_use]
+    pub fn with(self, endpoint: &'static str, interval: Duration) -> Self {
+        let gate = Arc::new(Gate::new(scaled(interval, self.rate)));
+        self.gates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(endpoint, gate);
+        self
     }
 
     /// The gate of an endpoint. Endpoints are names in the source, so there is a bounded number.
@@ -59,7 +70,7 @@ impl Gates {
         Arc::clone(
             gates
                 .entry(endpoint)
-                .or_insert_with(|| Arc::new(Gate::new(self.interval))),
+                .or_insert_with(|| Arc::new(Gate::new(scaled(INTERVAL, self.rate)))),
         )
     }
 }

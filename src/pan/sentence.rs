@@ -3,6 +3,7 @@
 
 use super::error::{Error, Reason};
 use super::http::HttpError;
+use super::open::TOKEN_CALL;
 
 impl Error {
     /// The sentence for a person.
@@ -21,6 +22,9 @@ impl Error {
             Reason::BadCredentials => {
                 "The access token holds characters that no token has: copy it again, without quotes and line breaks.".to_owned()
             }
+            Reason::PasswordRefused { said, .. } if call == TOKEN_CALL => format!(
+                "123pan's Open platform refuses client_id and client_secret ({said}); dav123 will not try again until the configuration or the token changes: correct them."
+            ),
             Reason::PasswordRefused { said, long } => {
                 let hint = if *long {
                     " The password has more than 16 characters, and 123pan is said to keep only the first 16: try it cut to these."
@@ -75,6 +79,6 @@ impl Error {
 
     /// Whether it comes from signing in.
     pub fn is_sign_in(&self) -> bool {
-        self.call == super::web::login::CALL
+        self.call == super::web::login::CALL || self.call == TOKEN_CALL
     }
 }

@@ -22,7 +22,7 @@ use super::error::{Error, Reason, Said};
 use super::http::Client;
 use super::kept::{KeptToken, Stamp};
 use super::pace::scaled;
-use super::web::login;
+use super::{open, web::login};
 use crate::config::Endpoints;
 
 /// How many refused tokens are remembered, so that none is tried twice.
@@ -41,12 +41,28 @@ const SIGN_INS_PER: Duration = Duration::from_secs(600);
 /// What an account is proved with.
 #[derive(Clone, Default)]
 pub struct Credentials {
-    /// Phone number or e-mail.
-    pub username: Option<String>,
-    /// Its password.
-    pub password: Option<SecretString>,
+    /// What a new token can be got with.
+    pub grant: Option<Grant>,
     /// A token from the configuration.
     pub access_token: Option<SecretString>,
+}
+
+/// What a new token is got with.
+#[derive(Clone)]
+pub enum Grant {
+    /// The web API: phone number or e-mail, and the password.
+    Password(String, SecretString),
+    /// The Open platform: a developer's client id and secret.
+    Client(String, SecretString),
+}
+
+impl Grant {
+    async fn token(&self, http: &Client, endpoints: &Endpoints) -> Result<SecretString, Error> {
+        match self {
+            Self::Password(name, password) => login::sign_in(http, endpoints, name, password).await,
+            Self::Client(id, secret) => open::access_token(http, endpoints, id, secret).await,
+        }
+    }
 }
 
 /// The session of one account, or of nobody. Shared by all mounts of the account.
@@ -270,7 +286,7 @@ impl Session {
             state.pause = Some((Instant::now() + scaled(PAUSE_FRESH, rate), error.clone()));
             return Err(error);
         }
-        let (Some(username), Some(password)) = (&credentials.username, &credentials.password) else {
+        let Some(grant) = &credentials.grant else {
             return Err(fail(if unusable {
                 Reason::BadCredentials
             } else {
@@ -278,7 +294,7 @@ impl Session {
             }));
         };
         state.may_sign_in(rate)?;
-        match login::sign_in(&inner.http, &inner.endpoints, username, password).await {
+        match grant.token(&inner.http, &inner.endpoints).await {
             Ok(token) => {
                 tracing::info!("signed in to 123pan");
                 self.keep(&token).await;
@@ -391,7 +407,7 @@ fn bearer(token: &SecretString) -> Option<HeaderValue> {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
-            .field("password", &self.password.is_some())
+            .field("grant", &self.grant.is_some())
             .field("access_token", &self.access_token.is_some())
             .finish_non_exhaustive()
     }

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use super::*;
 use crate::pan::canned::{Answer, Asked, Canned};
 use crate::pan::kept::KeptToken;
-use crate::pan::token::Credentials;
+use crate::pan::token::{Credentials, Grant};
 
 const USER: &str = r#"{"code":0,"message":"ok","data":{"UID":1,"SpaceUsed":5,"SpacePermanent":10}}"#;
 const EXPIRED: &str = r#"{"code":401,"message":"token is expired"}"#;
@@ -34,8 +34,7 @@ fn kept(dir: &Path) -> KeptToken {
 fn account(hosts: &[&str], dir: &Path, token: Option<&str>, password: Option<&str>) -> Arc<Web> {
     let http = Client::new().unwrap();
     let credentials = Credentials {
-        username: password.map(|_| "13800000000".to_owned()),
-        password: password.map(SecretString::from),
+        grant: password.map(|p| Grant::Password("13800000000".to_owned(), p.into())),
         access_token: token.map(SecretString::from),
     };
     let endpoints = endpoints(hosts);
@@ -258,7 +257,7 @@ async fn a_host_that_cannot_be_connected_to_is_left_for_the_session() {
         .unwrap();
     let web = nobody(&[&format!("http://{dead}"), &service.url]);
     web.user_info().await.unwrap();
-    assert_eq!(web.hosts.current().0, 1);
+    assert_eq!(web.caller.hosts.current().0, 1);
     web.user_info().await.unwrap();
     assert_eq!(service.count("/b/api/user/info"), 2);
 }

@@ -380,7 +380,7 @@ fn root(url: &Url) -> String {
 }
 
 /// When a link stops working: its `t=`, as far as that can be true.
-fn expiry(url: &Url, now: i64) -> i64 {
+pub(crate) fn expiry(url: &Url, now: i64) -> i64 {
     url.query_pairs()
         .find(|(name, _)| name == "t")
         .and_then(|(_, value)| value.parse::<i64>().ok())

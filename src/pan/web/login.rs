@@ -52,13 +52,12 @@ pub async fn sign_in(
         headers,
         body: Some(body.to_string().into()),
     };
-    let response = http.send(request).await.map_err(|e| fail(Reason::Http(e)))?;
-    let (status, headers) = (response.status(), response.headers().clone());
-    let body = response
-        .bytes(ANSWER_LIMIT)
+    let answer = http
+        .ask(request, ANSWER_LIMIT)
         .await
         .map_err(|e| fail(Reason::Http(e)))?;
-    let data: Data = envelope::read(status, &headers, &body, envelope::SIGNED_IN).map_err(|reason| {
+    let read = envelope::read(answer.status, &answer.headers, &answer.body, envelope::SIGNED_IN);
+    let data: Data = read.map_err(|reason| {
         let long = secret.chars().count() > PASSWORD_KEPT;
         fail(refused(reason, long))
     })?;
@@ -69,7 +68,7 @@ pub async fn sign_in(
 }
 
 /// A refusal that is no other known thing is taken for a wrong password: that stops further tries.
-fn refused(reason: Reason, long: bool) -> Reason {
+pub(in crate::pan) fn refused(reason: Reason, long: bool) -> Reason {
     match reason {
         Reason::Risk(_)
         | Reason::Banned(_)

@@ -1,9 +1,7 @@
 //! The web API: what the page itself speaks (API page 3 to 7), with the identity of a web client.
 //!
-//! [`Web::call`] is the one way in: token, gate, signature, attempt, envelope, and what follows a
-//! failure: another token after an expired one, the service's clock after a refused signature, the
-//! next host after a failed connection, patience after "too fast", and no call at all any more
-//! after a risk-control message.
+//! [`Web::call`] is the one way in: it adds the signature to what [`super::call`] does, and takes
+//! over the service's clock when a signature is refused.
 
 pub mod download;
 pub mod files;
@@ -16,23 +14,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::form_urlencoded;
 
+use super::call::{ANSWER_LIMIT, Caller};
 use super::envelope;
 use super::error::{Error, Reason};
-use super::hosts::Hosts;
 use super::http::{Client, HttpError, Request};
 use super::lenient;
-use super::pace::Gates;
-use super::retry::{Advice, Patience};
 use super::sign;
-use super::token::{Held, Session};
+use super::token::Session;
 use crate::config::Endpoints;
 
-/// No answer of the API is longer; a page of 500 rows has about 400 KiB.
-const ANSWER_LIMIT: usize = 8 << 20;
-/// Whole time of one attempt, beside the limits on connecting and on silence.
-const ATTEMPT_TIME: std::time::Duration = std::time::Duration::from_secs(60);
-/// Tokens tried within one call: kept, configured, signed in for.
-const TOKENS: u32 = 3;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A client of the web API: one account (or nobody) at one list of hosts.
@@ -40,12 +30,10 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub struct Web {
     http: Client,
     endpoints: Endpoints,
-    hosts: Hosts,
-    gates: Gates,
+    caller: Caller,
     clock: sign::Clock,
     /// Held while the clock is set; counts how often it was.
     clock_set: tokio::sync::Mutex<u64>,
-    session: Session,
     referers: download::Referers,
 }
 
@@ -100,20 +88,18 @@ impl Web {
     /// A client for a session. Mounts of the same account share one, and with it the gates.
     pub fn new(http: Client, endpoints: Endpoints, session: Session) -> Self {
         Self {
-            hosts: Hosts::new(&endpoints.api),
-            gates: Gates::new(endpoints.rate),
+            caller: Caller::new(http.clone(), session, &endpoints.api, endpoints.rate),
             clock: sign::Clock::default(),
             clock_set: tokio::sync::Mutex::new(0),
             referers: download::Referers::default(),
             http,
             endpoints,
-            session,
         }
     }
 
     /// Whose calls these are.
     pub fn session(&self) -> &Session {
-        &self.session
+        &self.caller.session
     }
 
     /// Where it calls.
@@ -121,109 +107,37 @@ impl Web {
         &self.endpoints
     }
 
-    /// Makes a call until it has an answer or there is a reason to stop.
+    /// Makes a call until it has an answer or there is a reason to stop. A refused signature sets
+    /// the clock by the service's, once.
     pub(crate) async fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Error> {
-        let fail = |reason| Error::new(call.path, reason);
-        let gate = self.gates.gate(call.path);
-        let mut patience = Patience::new(self.endpoints.rate, call.repeatable);
-        let mut tokens = 0;
-        let mut switches = 1;
         let mut resynced = false;
         loop {
-            // First a working token, then a place in the queue: nobody queues with a dead token.
-            self.session.token().await?;
-            gate.pass(patience.deadline()).await.map_err(|wait| {
-                fail(Reason::Busy {
-                    said: super::Said::default(),
-                    after: Some(wait),
-                })
-            })?;
-            let token = self.session.token().await?;
-            let clock_version = *self.clock_set.lock().await;
-            let (host, base) = self.hosts.current();
-            let reason = match self.attempt(base, call, token.as_ref()).await {
-                Ok(value) => {
-                    if let Some(token) = &token {
-                        token.prove();
-                    }
-                    return Ok(value);
-                }
-                Err(reason) => reason,
-            };
-            match (&reason, &token) {
-                (Reason::Session(said), Some(held)) if tokens < TOKENS => {
-                    tokens += 1;
-                    self.session.renew(held, said.clone()).await?;
-                    continue;
-                }
-                (Reason::Session(said), None) => return Err(fail(Reason::LoginNeeded(said.clone()))),
-                (Reason::Risk(_) | Reason::Banned(_), _) => {
-                    let error = fail(reason);
-                    self.session.halt(error.clone());
-                    return Err(error);
-                }
-                (Reason::Signature(_), _) if !resynced => {
+            let version = *self.clock_set.lock().await;
+            let prepare = |base: &str| self.request(base, call);
+            let result = self.caller.call(call.path, call.repeatable, prepare).await;
+            match result {
+                Err(error) if !resynced && matches!(error.reason, Reason::Signature(_)) => {
                     resynced = true;
-                    self.set_clock(base, clock_version).await;
-                    continue;
+                    self.set_clock(self.caller.hosts.current().1, version).await;
                 }
-                // Not sent at all, so any call may go to the next host.
-                (Reason::Http(HttpError::Connect), _) if switches < self.hosts.count() => {
-                    switches += 1;
-                    self.hosts.leave(host);
-                    continue;
-                }
-                _ => {}
-            }
-            match patience.after(&reason) {
-                Advice::PushGate(pause) => gate.push(pause),
-                Advice::Sleep(pause) => tokio::time::sleep(pause).await,
-                Advice::GiveUp => return Err(self.give_up(call.path, &patience, reason)),
+                other => return other,
             }
         }
     }
 
-    /// The last word of a call; one that was told "too fast" holds the gate for those behind it.
-    fn give_up(&self, path: &'static str, patience: &Patience, reason: Reason) -> Error {
-        let error = Error::new(path, reason);
-        if let Reason::Busy { after, .. } = error.reason {
-            let pause = patience.busy_pause(after);
-            self.gates.gate(path).push(pause);
-            return error.with_after(Some(pause));
-        }
-        error
-    }
-
-    async fn attempt<T: DeserializeOwned>(
-        &self,
-        base: &str,
-        call: &Call,
-        token: Option<&Held>,
-    ) -> Result<T, Reason> {
-        let mut headers = identity(&self.endpoints)?;
-        if let Some(token) = token {
-            headers.insert(header::AUTHORIZATION, token.bearer());
-        }
+    /// The request of a call, signed for this moment.
+    fn request(&self, base: &str, call: &Call) -> Result<Request, Reason> {
         let mut request = Request {
             url: self.signed_url(base, call)?,
+            headers: identity(&self.endpoints)?,
             ..Request::default()
         };
         if let Some(body) = &call.body {
-            headers.insert(header::CONTENT_TYPE, JSON);
+            request.headers.insert(header::CONTENT_TYPE, JSON);
             request.method = Method::POST;
             request.body = Some(body.to_string().into());
         }
-        request.headers = headers;
-        let answer = async {
-            let response = self.http.send(request).await?;
-            let (status, headers) = (response.status(), response.headers().clone());
-            Ok((status, headers, response.bytes(ANSWER_LIMIT).await?))
-        };
-        let (status, headers, body) = tokio::time::timeout(ATTEMPT_TIME, answer)
-            .await
-            .unwrap_or(Err(HttpError::Timeout))
-            .map_err(Reason::Http)?;
-        envelope::read(status, &headers, &body, envelope::OK)
+        Ok(request)
     }
 
     fn signed_url(&self, base: &str, call: &Call) -> Result<String, Reason> {
@@ -271,12 +185,11 @@ impl Web {
             headers: identity(&self.endpoints).ok()?,
             ..Request::default()
         };
-        let response = self.http.send(request).await.ok()?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes(ANSWER_LIMIT).await.ok()?;
-        let data: Option<Data> = envelope::read(status, &headers, &body, envelope::OK).ok();
+        let answer = self.http.ask(request, ANSWER_LIMIT).await.ok()?;
+        let data: Option<Data> =
+            envelope::read(answer.status, &answer.headers, &answer.body, envelope::OK).ok();
         data.map(|data| data.timestamp).filter(|at| *at > 0).or_else(|| {
-            let date = headers.get(header::DATE)?.to_str().ok()?;
+            let date = answer.headers.get(header::DATE)?.to_str().ok()?;
             let at = httpdate::parse_http_date(date).ok()?;
             let since = at.duration_since(std::time::UNIX_EPOCH).ok()?;
             i64::try_from(since.as_secs()).ok()
