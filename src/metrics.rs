@@ -46,10 +46,27 @@ impl Default for Metrics {
             links: Gauge::default(),
         };
         let registry = &mut metrics.registry;
-        registry.register("requests", "Answers by method and status", metrics.requests.clone());
-        registry.register_with_unit("sent", "Body bytes sent to clients", Unit::Bytes, metrics.sent.clone());
-        registry.register("requests_running", "Requests whose answer has not ended", metrics.running.clone());
-        registry.register("wrong_sign_ins", "Wrong names or passwords", metrics.wrong_sign_ins.clone());
+        registry.register(
+            "requests",
+            "Answers by method and status",
+            metrics.requests.clone(),
+        );
+        registry.register_with_unit(
+            "sent",
+            "Body bytes sent to clients",
+            Unit::Bytes,
+            metrics.sent.clone(),
+        );
+        registry.register(
+            "requests_running",
+            "Requests whose answer has not ended",
+            metrics.running.clone(),
+        );
+        registry.register(
+            "wrong_sign_ins",
+            "Wrong names or passwords",
+            metrics.wrong_sign_ins.clone(),
+        );
         registry.register(
             "listing_entries",
             "Entries and folders in the listing cache",

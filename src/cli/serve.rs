@@ -4,8 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::{self, Config};
+use crate::drive::build;
+use crate::server::Server;
 
-use super::{Failure, say};
+use super::{Failure, say, wrong_mount};
 
 /// Reads the configuration and serves it.
 pub async fn run(file: &Path) -> Result<ExitCode, Failure> {
@@ -27,10 +29,10 @@ pub fn announce(urls: &[String]) {
 /// Builds the server and runs it until SIGINT or SIGTERM. `ready` gets the URL of every listener, with the port
 /// really bound, once connections are accepted.
 pub async fn until_stopped(config: Config, ready: impl FnOnce(&[String])) -> Result<(), Failure> {
-    // Until server::run is in. Drives that cannot be opened are a wrong configuration, `wrong_mount`; a port that
-    // is taken is `Failed`.
-    let _ = (config, ready);
-    Err(Failure::Failed(anyhow::anyhow!(
-        "Serving is not part of this build yet."
-    )))
+    let drives = build::open(&config).map_err(|error| wrong_mount(&error.mount, &error.sentences))?;
+    let server = Server::bind(config, drives).await.map_err(anyhow::Error::from)?;
+    ready(&server.urls());
+    server.run().await.map_err(anyhow::Error::from)?;
+    Ok(())
 }
+

@@ -4,10 +4,19 @@
 //! platform). It speaks of folders by id and of members as [`Entry`] rows; it knows neither paths
 //! nor HTTP. Paths, caches and mounts are the tree's business, which is written once for all drives.
 
+pub mod account;
+pub mod build;
+mod convert;
 pub mod direct_link;
 pub mod error;
+pub mod error;
+mod listing;
+pub mod open;
+mod rows;
+pub mod share;
 pub mod write;
 
+pub use build::BuildError;
 pub use error::{Error, ErrorKind, Retry};
 pub use write::{Begun, Content, NewFile, Upload};
 

@@ -3,6 +3,7 @@
 //! One reqwest client: no system proxy, no cookies, no compression, no redirects (the download chain is
 //! followed by hand, API page 5.8). Errors never carry a URL: links and signatures are secrets.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,9 @@ use http::{HeaderMap, Method, StatusCode};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the service may be silent while an answer is awaited or read.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Whole time of one request and its answer in [`Client::ask`].
+const ANSWER_TIME: Duration = Duration::from_secs(60);
 
 /// How we name ourselves: the vendor asked for a recognisable name (API page 3.1).
 pub const USER_AGENT: &str = concat!("dav123/", env!("CARGO_PKG_VERSION"));
@@ -43,7 +47,7 @@ pub struct Client {
 }
 
 /// A request about to be sent.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Request {
     /// GET unless set.
     pub method: Method,
@@ -55,10 +59,41 @@ pub struct Request {
     pub body: Option<Bytes>,
 }
 
-/// An answer whose body has not been read yet.
-#[derive(Debug)]
+/// An answer whose body has not been read yet. Dropping it closes the connection.
 pub struct Response {
     inner: reqwest::Response,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// The host alone: paths and queries hold signatures, bodies hold passwords.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = url::Url::parse(&self.url)
+            .ok()
+            .and_then(|u| u.host_str().map(str::to_owned));
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("host", &host)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.inner.status())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -98,6 +133,24 @@ impl Client {
         }
         let inner = builder.send().await.map_err(classify)?;
         Ok(Response { inner })
+    }
+
+    /// Sends a request and reads the whole answer, at most `limit` bytes of body, within a minute.
+    ///
+    /// # Errors
+    /// See [`HttpError`].
+    pub async fn ask(&self, request: Request, limit: usize) -> Result<Answer, HttpError> {
+        let answer = async {
+            let response = self.send(request).await?;
+            Ok(Answer {
+                status: response.status(),
+                headers: response.headers().clone(),
+                body: response.bytes(limit).await?,
+            })
+        };
+        tokio::time::timeout(ANSWER_TIME, answer)
+            .await
+            .unwrap_or(Err(HttpError::Timeout))
     }
 }
 

@@ -35,11 +35,22 @@ impl AccessLine {
     pub(super) fn begin<B>(request: &Request<B>, peer: SocketAddr, metrics: Arc<Metrics>) -> Self {
         metrics.running.inc();
         let logged = tracing::enabled!(target: "dav123::access", tracing::Level::INFO);
-        let agent = request.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        let agent = request
+            .headers()
+            .get(USER_AGENT)
+            .and_then(|agent| agent.to_str().ok());
         Self {
             method: request.method().clone(),
-            path: if logged { request.uri().path().to_owned() } else { String::new() },
-            agent: if logged { agent.unwrap_or("-").to_owned() } else { String::new() },
+            path: if logged {
+                request.uri().path().to_owned()
+            } else {
+                String::new()
+            },
+            agent: if logged {
+                agent.unwrap_or("-").to_owned()
+            } else {
+                String::new()
+            },
             user: Arc::from("-"),
             peer,
             begun: Instant::now(),
@@ -64,7 +75,13 @@ impl Drop for AccessLine {
         let method = known(&self.method);
         self.metrics.running.dec();
         self.metrics.sent.inc_by(self.sent);
-        self.metrics.requests.get_or_create(&Answered { method, status: self.status.as_u16() }).inc();
+        self.metrics
+            .requests
+            .get_or_create(&Answered {
+                method,
+                status: self.status.as_u16(),
+            })
+            .inc();
         tracing::info!(
             target: "dav123::access",
             peer = %self.peer,
@@ -83,10 +100,27 @@ impl Drop for AccessLine {
 /// The method as a metric's label: strangers must not make new ones.
 fn known(method: &Method) -> &'static str {
     const KNOWN: [&str; 16] = [
-        "GET", "HEAD", "OPTIONS", "PROPFIND", "PUT", "MKCOL", "DELETE", "MOVE", "COPY", "PROPPATCH", "LOCK",
-        "UNLOCK", "POST", "PATCH", "TRACE", "CONNECT",
+        "GET",
+        "HEAD",
+        "OPTIONS",
+        "PROPFIND",
+        "PUT",
+        "MKCOL",
+        "DELETE",
+        "MOVE",
+        "COPY",
+        "PROPPATCH",
+        "LOCK",
+        "UNLOCK",
+        "POST",
+        "PATCH",
+        "TRACE",
+        "CONNECT",
     ];
-    KNOWN.into_iter().find(|name| *name == method.as_str()).unwrap_or("other")
+    KNOWN
+        .into_iter()
+        .find(|name| *name == method.as_str())
+        .unwrap_or("other")
 }
 
 /// A body that counts what is sent.

@@ -8,7 +8,7 @@ mod listen;
 pub mod pages;
 mod service;
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -19,6 +19,7 @@ use self::auth::Auth;
 use self::listen::{Certificate, Listener, certificate};
 use self::service::Service;
 use crate::config::{Config, Tls};
+use crate::delivery::Delivery;
 use crate::drive::Drive;
 use crate::tree::{PathError, Tree};
 
@@ -36,6 +37,9 @@ pub enum StartError {
     /// The certificate or its key cannot be used.
     #[error("Cannot use the TLS certificate: {0}.")]
     Certificate(io::Error),
+    /// TLS towards the CDN cannot be set up.
+    #[error("{0}")]
+    Cdn(crate::drive::Error),
     /// A configured path is not a path of the tree.
     #[error("A configured path cannot be used: {0}")]
     Path(#[from] PathError),
@@ -73,7 +77,8 @@ impl Server {
         }
         let tree = Arc::new(Tree::new(&config.mounts, drives, &config.cache)?);
         let auth = Auth::new(&config.users, config.server.anonymous)?;
-        let service = Arc::new(Service::new(&config.server.prefix, auth, tree)?);
+        let delivery = Delivery::new(tree.clone()).map_err(StartError::Cdn)?;
+        let service = Arc::new(Service::new(&config.server.prefix, auth, tree, delivery)?);
         Ok(Self {
             listeners,
             service,
@@ -102,18 +107,12 @@ impl Server {
         self.stop.clone()
     }
 
-    /// Prints `dav123: serving on …` for each listener, and serves until SIGINT, SIGTERM or the stopper; running
-    /// transfers get the configured grace.
+    /// Serves until SIGINT, SIGTERM or the stopper; running transfers get the configured grace.
     ///
     /// # Errors
     /// Where signals cannot be waited for.
     pub async fn run(self) -> io::Result<()> {
         let mut signals = Signals::new()?;
-        let mut out = io::stdout();
-        for url in self.urls() {
-            // Whoever started us may have closed its end: serving goes on.
-            let _ = writeln!(out, "dav123: serving on {url}").and_then(|()| out.flush());
-        }
         let mut serving = JoinSet::new();
         for listener in self.listeners {
             let (service, stop) = (self.service.clone(), self.stop.clone());

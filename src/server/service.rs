@@ -122,8 +122,8 @@ impl Service {
             _ => match self.dav.handle(request, &ctx).await {
                 Ok(response) => response,
                 Err(refusal) => match refusal {
-                    crate::dav::Refusal::Drive(error) => self.failed(&error),
-                    crate::dav::Refusal::Dav(refused) => refused.into_response(),
+                    crate::dav::Refusal::Fault(error) => self.failed(&error),
+                    crate::dav::Refusal::Refused(refused) => refused.into_response(),
                 },
             },
         }

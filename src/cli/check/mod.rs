@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::config::{self, Config};
-use crate::drive::{Drive, Link};
+use crate::drive::{Drive, Link, build};
 
-use super::{Failure, say};
+use super::{Failure, say, wrong_mount};
 
 /// Reads the configuration, tries every mount, prints what was found.
 pub async fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
@@ -38,13 +38,8 @@ pub async fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
 
 /// Opens the drive of every mount, in their order.
 fn open(config: &Config) -> Result<Vec<Arc<dyn Drive>>, Failure> {
-    // Until drive::build is in. Its error is about what a mount is configured with, so it is `Wrong`:
-    // build::open(config).map_err(|error| wrong_mount(&error.mount, &error.sentences))
-    let _ = config;
-    Err(Failure::Failed(anyhow::anyhow!(
-        "Opening drives is not part of this build yet."
-    )))
-}
+    build::open(config).map_err(|error| wrong_mount(&error.mount, &error.sentences))
+}}
 
 /// Asks the CDN for one byte as a redirected client would, without a Referer; a sentence where it refuses.
 async fn redirect_refused(link: &Link) -> Option<String> {

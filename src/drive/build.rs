@@ -1,0 +1,259 @@
+//! From the configuration to drives: who shares what.
+//!
+//! Mounts of one account have one session (one sign-in, one token); mounts of one account at the
+//! same endpoints have one client as well, and with it one set of gates. Shares that nobody signs
+//! for have one client for each set of endpoints.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use super::Drive;
+use super::account::AccountDrive;
+use super::direct_link::DirectLinkDrive;
+use super::open::OpenDrive;
+use super::share::ShareDrive;
+use crate::config::{self, Config, Endpoints, Mount, Source};
+use crate::pan::http::Client;
+use crate::pan::kept::{KeptToken, hex};
+use crate::pan::open::Open;
+use crate::pan::token::{Credentials, Grant, Session};
+use crate::pan::web::Web;
+use crate::pan::web::share::ShareKey;
+
+/// Why a mount cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("mount {mount}: {}", sentences.join(" "))]
+pub struct BuildError {
+    /// Path of the mount.
+    pub mount: String,
+    /// What is wrong with it; at least one sentence.
+    pub sentences: Vec<String>,
+}
+
+/// The drives of all mounts, in their order. Nothing is asked of 123pan yet.
+///
+/// # Errors
+/// The first mount that cannot be opened, with all that is wrong with it.
+pub fn open(config: &Config) -> Result<Vec<Arc<dyn Drive>>, BuildError> {
+    let http = Client::new().map_err(|error| BuildError {
+        mount: "/".to_owned(),
+        sentences: vec![format!("TLS cannot be set up: {error}.")],
+    })?;
+    let mut clients = Clients {
+        state_dir: &config.server.state_dir,
+        credentials: credentials(config)?,
+        http,
+        sessions: HashMap::new(),
+        webs: Vec::new(),
+        opens: Vec::new(),
+    };
+    config
+        .mounts
+        .iter()
+        .map(|mount| {
+            open_mount(config, mount, &mut clients).map_err(|sentences| BuildError {
+                mount: mount.path.clone(),
+                sentences,
+            })
+        })
+        .collect()
+}
+
+/// Where the token of an account outlives the run; `dav123 login` writes it, every run reads it.
+pub fn kept_token(state_dir: &Path, account: &config::Account) -> KeptToken {
+    KeptToken::new(state_dir, &identity(account))
+}
+
+/// What two mounts may share.
+struct Clients<'a> {
+    state_dir: &'a Path,
+    /// By identity, of all mounts together.
+    credentials: HashMap<String, Credentials>,
+    http: Client,
+    /// By identity; `""` is nobody.
+    sessions: HashMap<String, Session>,
+    webs: Vec<(String, Arc<Web>)>,
+    opens: Vec<(String, Endpoints, Arc<Open>)>,
+}
+
+fn open_mount(
+    config: &Config,
+    mount: &Mount,
+    clients: &mut Clients<'_>,
+) -> Result<Arc<dyn Drive>, Vec<String>> {
+    match &mount.source {
+        Source::Account(account) => {
+            let web = clients.web(Some(account), &account.endpoints);
+            Ok(Arc::new(AccountDrive::new(web, account.root_id)))
+        }
+        Source::Share(share) => {
+            let account = match &share.account {
+                None => None,
+                Some(path) => Some(account_at(config, path)?),
+            };
+            let web = clients.web(account, &share.endpoints);
+            let key = ShareKey {
+                key: share.key.clone(),
+                password: share.password.clone(),
+            };
+            Ok(Arc::new(ShareDrive::new(web, key, share.root_id)))
+        }
+        Source::DirectLink(list) => open_direct_link(list, clients.http.clone()),
+        Source::Open(open) => {
+            let web = clients.open(open);
+            Ok(Arc::new(OpenDrive::new(web, open.root_id)))
+        }
+    }
+}
+
+fn open_direct_link(list: &config::DirectLink, http: Client) -> Result<Arc<dyn Drive>, Vec<String>> {
+    Ok(Arc::new(DirectLinkDrive::new(list, http)?))
+}
+
+fn account_at<'a>(config: &'a Config, path: &str) -> Result<&'a config::Account, Vec<String>> {
+    config
+        .mounts
+        .iter()
+        .find_map(|mount| match &mount.source {
+            Source::Account(account) if mount.path == path => Some(account),
+            _ => None,
+        })
+        .ok_or_else(|| {
+            vec![format!(
+                "account = \"{path}\" is not the path of a mount of kind \"account\"."
+            )]
+        })
+}
+
+impl Clients<'_> {
+    fn web(&mut self, account: Option<&config::Account>, endpoints: &Endpoints) -> Arc<Web> {
+        let who = account.map_or_else(String::new, identity);
+        let known = self
+            .webs
+            .iter()
+            .find(|(name, web)| *name == who && web.endpoints() == endpoints);
+        if let Some((_, web)) = known {
+            return Arc::clone(web);
+        }
+        let session = self.session(&who, account, endpoints);
+        let web = Arc::new(Web::new(self.http.clone(), endpoints.clone(), session));
+        self.webs.push((who, Arc::clone(&web)));
+        web
+    }
+
+    /// Mounts of one developer at the same endpoints share a client.
+    fn open(&mut self, open: &config::Open) -> Arc<Open> {
+        let who = open_identity(open);
+        let known = self
+            .opens
+            .iter()
+            .find(|(name, at, _)| *name == who && *at == open.endpoints);
+        if let Some((_, _, client)) = known {
+            return Arc::clone(client);
+        }
+        let grant = open.client.as_ref();
+        let credentials = Credentials {
+            grant: grant.map(|(id, secret)| Grant::Client(id.clone(), secret.clone())),
+            access_token: open.access_token.clone(),
+        };
+        let kept = KeptToken::new(self.state_dir, &who);
+        let session = Session::new(self.http.clone(), open.endpoints.clone(), credentials, Some(kept));
+        let client = Arc::new(Open::new(self.http.clone(), &open.endpoints, session));
+        self.opens
+            .push((who, open.endpoints.clone(), Arc::clone(&client)));
+        client
+    }
+
+    fn session(&mut self, who: &str, account: Option<&config::Account>, endpoints: &Endpoints) -> Session {
+        let Some(account) = account else {
+            return Session::anonymous(self.http.clone(), endpoints.clone());
+        };
+        if let Some(session) = self.sessions.get(who) {
+            return session.clone();
+        }
+        let credentials = self.credentials.get(who).cloned().unwrap_or_default();
+        let kept = kept_token(self.state_dir, account);
+        let session = Session::new(
+            self.http.clone(),
+            account.endpoints.clone(),
+            credentials,
+            Some(kept),
+        );
+        self.sessions.insert(who.to_owned(), session.clone());
+        session
+    }
+}
+
+/// Who an account is: its name at its sign-in host, or else its configured token.
+fn identity(account: &config::Account) -> String {
+    let name = account.username.as_deref();
+    identity_of(&account.endpoints.login, name, account.access_token.as_ref())
+}
+
+/// The same for a developer of the Open platform.
+fn open_identity(open: &config::Open) -> String {
+    let name = open.client.as_ref().map(|(id, _)| id.as_str());
+    identity_of(&open.endpoints.open, name, open.access_token.as_ref())
+}
+
+fn identity_of(host: &str, name: Option<&str>, token: Option<&SecretString>) -> String {
+    match (name, token) {
+        (Some(name), _) => format!("{host}\n{name}"),
+        (None, Some(token)) => {
+            let hash = hex(&Sha256::digest(token.expose_secret().as_bytes()));
+            format!("{host}\ntoken {hash}")
+        }
+        (None, None) => host.to_owned(),
+    }
+}
+
+/// What all mounts say about each account, put together.
+fn credentials(config: &Config) -> Result<HashMap<String, Credentials>, BuildError> {
+    let mut all: HashMap<String, Credentials> = HashMap::new();
+    for mount in &config.mounts {
+        let Source::Account(account) = &mount.source else {
+            continue;
+        };
+        let known = all.entry(identity(account)).or_default();
+        let known_password = match &known.grant {
+            Some(Grant::Password(_, password)) => Some(password),
+            _ => None,
+        };
+        let mut sentences = Vec::new();
+        for (name, known, given) in [
+            ("password", known_password, &account.password),
+            ("access_token", known.access_token.as_ref(), &account.access_token),
+        ] {
+            if differ(known, given.as_ref()) {
+                sentences.push(format!(
+                    "its {name} is another one than that of an earlier mount of the same account."
+                ));
+            }
+        }
+        if let (Some(name), Some(password)) = (&account.username, &account.password) {
+            known.grant = Some(Grant::Password(name.clone(), password.clone()));
+        }
+        if account.access_token.is_some() {
+            known.access_token.clone_from(&account.access_token);
+        }
+        if !sentences.is_empty() {
+            return Err(BuildError {
+                mount: mount.path.clone(),
+                sentences,
+            });
+        }
+    }
+    Ok(all)
+}
+
+fn differ(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
+    matches!((a, b), (Some(a), Some(b)) if a.expose_secret() != b.expose_secret())
+}
+
+#[cfg(test)]
+#[path = "build_tests.rs"]
+mod tests;

@@ -1,0 +1,184 @@
+//! The token of an account in the state directory: written by whoever signed in (the server, or
+//! `dav123 login` in another process), read by every later run. Devices are few (API page 5.1), so
+//! a sign-in that can be avoided is.
+//!
+//! The file's name is a hash of the account, its mode 0600; it is replaced as a whole, so a reader
+//! sees the old token or the new one.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Folder below the state directory.
+const FOLDER: &str = "tokens";
+/// No token file is longer.
+const SIZE_LIMIT: u64 = 64 << 10;
+
+/// Where one account's token is kept.
+#[derive(Debug, Clone)]
+pub struct KeptToken {
+    file: PathBuf,
+}
+
+/// What tells one version of the file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp(Option<(SystemTime, [u8; 32])>);
+
+#[derive(Serialize, Deserialize)]
+struct Content {
+    token: String,
+}
+
+impl KeptToken {
+    /// The place for the account that `identity` names (login host and user name, or a hash of
+    /// the configured token). Nothing is created yet.
+    pub fn new(state_dir: &Path, identity: &str) -> Self {
+        let name = hex(&Sha256::digest(identity.as_bytes()));
+        Self {
+            file: state_dir.join(FOLDER).join(format!("{name}.json")),
+        }
+    }
+
+    /// The token, where there is one. A file that cannot be read or understood counts as none.
+    pub fn read(&self) -> Option<SecretString> {
+        let content: Content = serde_json::from_slice(&self.bytes()?).ok()?;
+        let token = content.token.trim();
+        (!token.is_empty()).then(|| SecretString::from(token))
+    }
+
+    /// Replaces the token; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// Where the folder or the file cannot be written.
+    pub fn write(&self, token: &SecretString) -> io::Result<()> {
+        let folder = self.file.parent().unwrap_or(Path::new("."));
+        create_folder(folder)?;
+        let content = serde_json::to_vec(&Content {
+            token: token.expose_secret().to_owned(),
+        })?;
+        let temporary = self
+            .file
+            .with_extension(format!("{:016x}.tmp", fastrand::u64(..)));
+        let written = create_file(&temporary)
+            .and_then(|mut file| {
+                file.write_all(&content)?;
+                file.sync_all()
+            })
+            .and_then(|()| fs::rename(&temporary, &self.file));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written?;
+        sync_folder(folder)
+    }
+
+    /// The file's present version.
+    pub fn stamp(&self) -> Stamp {
+        let modified = fs::metadata(&self.file).and_then(|m| m.modified()).ok();
+        Stamp(modified.zip(self.bytes().map(|bytes| Sha256::digest(bytes).into())))
+    }
+
+    fn bytes(&self) -> Option<Vec<u8>> {
+        let size = fs::metadata(&self.file).ok()?.len();
+        if size > SIZE_LIMIT {
+            return None;
+        }
+        fs::read(&self.file).ok()
+    }
+}
+
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut out, b| {
+            for half in [b >> 4, b & 15] {
+                out.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
+            }
+            out
+        })
+}
+
+#[cfg(unix)]
+fn create_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn create_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)
+}
+
+#[cfg(unix)]
+fn create_file(path: &Path) -> io::Result<fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+#[cfg(not(unix))]
+fn create_file(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+/// Makes the rename itself durable.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_kept_token_comes_back_and_only_its_owner_can_read_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = KeptToken::new(dir.path(), "http://h\n138");
+        assert!(kept.read().is_none());
+        let before = kept.stamp();
+        kept.write(&SecretString::from("first")).unwrap();
+        kept.write(&SecretString::from("second")).unwrap();
+        assert_ne!(before, kept.stamp());
+        assert_eq!(kept.stamp(), kept.stamp());
+        let again = KeptToken::new(dir.path(), "http://h\n138").read().unwrap();
+        assert_eq!(again.expose_secret(), "second");
+        assert!(KeptToken::new(dir.path(), "http://h\n139").read().is_none());
+        let files: Vec<_> = fs::read_dir(dir.path().join(FOLDER)).unwrap().collect();
+        assert_eq!(files.len(), 1);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = |p: &Path| fs::metadata(p).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode(&kept.file), 0o600);
+            assert_eq!(mode(&dir.path().join(FOLDER)), 0o700);
+        }
+    }
+
+    #[test]
+    fn a_broken_file_counts_as_no_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = KeptToken::new(dir.path(), "x");
+        kept.write(&SecretString::from("t")).unwrap();
+        for broken in ["", "{", r#"{"token":""}"#, r#"{"token":7}"#] {
+            fs::write(&kept.file, broken).unwrap();
+            assert!(kept.read().is_none(), "{broken}");
+        }
+    }
+}
