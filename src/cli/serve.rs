@@ -35,4 +35,3 @@ pub async fn until_stopped(config: Config, ready: impl FnOnce(&[String])) -> Res
     server.run().await.map_err(anyhow::Error::from)?;
     Ok(())
 }
-

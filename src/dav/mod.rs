@@ -14,6 +14,7 @@ pub mod property;
 mod propfind;
 pub mod refusal;
 mod request;
+pub mod way;
 
 use std::sync::Arc;
 

@@ -9,7 +9,6 @@ pub mod build;
 mod convert;
 pub mod direct_link;
 pub mod error;
-pub mod error;
 mod listing;
 pub mod open;
 mod rows;

@@ -80,11 +80,12 @@ fn status(tree: &Tree) -> String {
             crate::config::Access::ReadWrite if mount.drive.capability().write => "read-write",
             _ => "read-only",
         };
+        page.push_str("<tr><td>");
+        page.push_str(&super::pages::escaped(&mount.path.to_string()));
         // Writing to a String cannot fail.
         let _ = write!(
             page,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{access}</td></tr>",
-            super::pages::escape(&mount.path.to_string()),
+            "</td><td>{}</td><td>{}</td><td>{access}</td></tr>",
             mount.settings.source.kind(),
             mount.settings.delivery.strategy.name(),
         );

@@ -294,6 +294,13 @@ pub fn escape(text: &str, out: &mut BytesMut) {
     }
 }
 
+/// The same as a string.
+pub fn escaped(text: &str) -> String {
+    let mut out = BytesMut::new();
+    escape(text, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// A size for people: three or four digits, in units of 1,024.
 fn human(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];

@@ -11,20 +11,26 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, SERVER, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, RETRY_AFTER, SERVER, WWW_AUTHENTICATE};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
 use super::access::{AccessLine, Logged};
-use super::auth::{Auth, Principal, Refused};
-use super::{admin, answer, pages};
+use super::auth::{self, Auth, Principal};
+use super::pages::{self, Language, View};
+use super::{admin, answer};
 use crate::body::Body;
 use crate::config::Access;
-use crate::dav::{Ctx, Dav};
+use crate::dav::{Ctx, Dav, Refusal, way};
 use crate::delivery::Delivery;
 use crate::drive::Error;
 use crate::metrics::Metrics;
 use crate::tree::{PathError, Tree, TreePath};
+
+/// Bytes of a worker's question at the most.
+const WORKER_BODY: usize = 16 * 1024;
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy)]
@@ -115,33 +121,56 @@ impl Service {
             writable,
         };
         match request.method() {
-            &Method::GET | &Method::HEAD => match self.get(&request, &ctx, peer).await {
-                Ok(response) => response,
-                Err(error) => self.failed(&error),
-            },
+            &Method::GET | &Method::HEAD => {
+                let (head, _) = request.into_parts();
+                match self.get(&head, &ctx, peer).await {
+                    Ok(response) => response,
+                    Err(error) => self.failed(&error),
+                }
+            }
             _ => match self.dav.handle(request, &ctx).await {
                 Ok(response) => response,
-                Err(refusal) => match refusal {
-                    crate::dav::Refusal::Fault(error) => self.failed(&error),
-                    crate::dav::Refusal::Refused(refused) => refused.into_response(),
-                },
+                Err(Refusal::Fault(error)) => self.failed(&error),
+                Err(Refusal::Refused(refused)) => refused.into_response(),
             },
         }
     }
 
-    async fn get(&self, request: &Request<Incoming>, ctx: &Ctx, peer: Peer) -> Result<Response<Body>, Error> {
+    async fn get(&self, head: &Parts, ctx: &Ctx, peer: Peer) -> Result<Response<Body>, Error> {
         let resource = self.tree.resolve(&ctx.path).await?;
-        if resource.is_folder() {
-            let relative = ctx.path.below(&ctx.root).unwrap_or_default();
-            return pages::folder(request, &self.tree, &resource, &self.prefix, &relative).await;
+        if !resource.is_folder() {
+            return self
+                .delivery
+                .get(head, &resource, peer.address.ip(), peer.tls)
+                .await;
         }
-        self.delivery
-            .get(request, &resource, peer.tls, peer.address.ip())
-            .await
+        if head.method == Method::HEAD {
+            return Ok(pages::head());
+        }
+        let shown = ctx.path.below(&ctx.root).unwrap_or_default();
+        let language = Language::of(&head.headers);
+        pages::folder(
+            &self.tree,
+            &resource,
+            View {
+                shown: &shown,
+                url_path: head.uri.path(),
+                language,
+            },
+        )
+        .await
     }
 
     async fn fs_link(&self, request: Request<Incoming>) -> Response<Body> {
-        self.delivery.fs_link(request).await
+        let (head, body) = request.into_parts();
+        let token = head
+            .headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        match Limited::new(body, WORKER_BODY).collect().await {
+            Ok(body) => self.delivery.fs_link(token, body.to_bytes()).await,
+            Err(_) => answer::sentence(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
+        }
     }
 
     /// Between the host's root and the prefix there is nothing but the way to the tree. Explorer looks at
@@ -150,7 +179,8 @@ impl Service {
         let method = request.method().as_str();
         let on_the_way = self.prefix.below(path).is_some();
         match method {
-            "PROPFIND" if on_the_way => self.dav.way_point(path),
+            "PROPFIND" if on_the_way => way::step(request.headers(), path, &self.prefix)
+                .unwrap_or_else(crate::dav::Refused::into_response),
             "OPTIONS" if on_the_way => {
                 let ctx = Ctx {
                     root: TreePath::root(),
@@ -177,9 +207,9 @@ impl Service {
         }
     }
 
-    fn refuse(&self, refused: Refused) -> Response<Body> {
+    fn refuse(&self, refused: auth::Refused) -> Response<Body> {
         match refused {
-            Refused::Unknown => {
+            auth::Refused::Unknown => {
                 self.metrics.wrong_sign_ins.inc();
                 let mut response = answer::sentence(
                     StatusCode::UNAUTHORIZED,
@@ -191,7 +221,7 @@ impl Service {
                 );
                 response
             }
-            Refused::TooMany(wait) => {
+            auth::Refused::TooMany(wait) => {
                 let mut response = answer::sentence(
                     StatusCode::TOO_MANY_REQUESTS,
                     "Too many wrong sign-ins came from your address; wait a little and try again.",

@@ -39,7 +39,7 @@ pub async fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
 /// Opens the drive of every mount, in their order.
 fn open(config: &Config) -> Result<Vec<Arc<dyn Drive>>, Failure> {
     build::open(config).map_err(|error| wrong_mount(&error.mount, &error.sentences))
-}}
+}
 
 /// Asks the CDN for one byte as a redirected client would, without a Referer; a sentence where it refuses.
 async fn redirect_refused(link: &Link) -> Option<String> {
