@@ -11,6 +11,7 @@ pub mod config;
 pub mod dav;
 pub mod delivery;
 pub mod drive;
+pub mod media_type;
 pub mod pan;
 pub mod server;
 pub mod sim;
