@@ -1,1 +1,318 @@
-//! delivery
+//! GET and HEAD of files: preconditions, then the way the bytes take to the client.
+//!
+//! HEAD, 304, 412, 416 and empty files are answered from what is known and cost no call. For the rest
+//! `strategy` decides between a 302 to the CDN (`redirect`), the bytes streamed through (`proxy`, over
+//! `upstream` and `cdn`) and a 302 to a signed proxy (`proxy_url`). Files whose size nobody could say take
+//! their length from the CDN's answer.
+
+mod budget;
+mod cdn;
+mod client;
+mod precondition;
+mod proxy;
+mod proxy_url;
+mod range;
+mod recent;
+mod redirect;
+mod referer;
+mod representation;
+#[cfg(test)]
+mod stand_in;
+mod strategy;
+#[cfg(test)]
+mod tests;
+mod upstream;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Response};
+
+use self::budget::{Account, Budgets};
+use self::cdn::Cdn;
+use self::client::{Client, Lessons};
+use self::precondition::Outcome;
+use self::proxy::Transfer;
+use self::range::{ByteRange, Spec, Wanted};
+use self::referer::Referers;
+use self::representation::Representation;
+use self::strategy::{Case, Experience, Way};
+use self::upstream::{Limits, LinkFuture, Links, Refused, Source, Want};
+use crate::body::Body;
+use crate::config::Strategy;
+use crate::drive::{Error, ErrorKind, LinkWish};
+use crate::tree::{Mount, Resource, Tree};
+
+/// Says on every GET that left from here which strategy answered it.
+const DELIVERY: HeaderName = HeaderName::from_static("x-dav123-delivery");
+/// How long the CDN may take to begin its answer.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// A worker fetches at once; its link need not live long.
+const WORKER_LINK_LIFE: Duration = Duration::from_secs(5 * 60);
+
+/// Answers GET and HEAD of files. Shared by all requests.
+#[derive(Debug)]
+pub struct Delivery {
+    tree: Arc<Tree>,
+    engine: Engine,
+}
+
+/// All of it but the tree.
+#[derive(Debug)]
+struct Engine {
+    experience: Experience,
+    budgets: Budgets,
+    limits: Limits,
+}
+
+/// The links of one file of the tree.
+struct TreeLinks {
+    tree: Arc<Tree>,
+    file: Resource,
+}
+
+impl Links for TreeLinks {
+    fn link(&self, wish: LinkWish) -> LinkFuture {
+        let (tree, file) = (Arc::clone(&self.tree), self.file.clone());
+        Box::pin(async move { tree.link(&file, wish).await })
+    }
+}
+
+impl Delivery {
+    /// Nothing is connected and nothing learned yet.
+    ///
+    /// # Errors
+    /// `Unsupported` if the TLS library refuses its own defaults.
+    pub fn new(tree: Arc<Tree>) -> Result<Self, Error> {
+        Ok(Self {
+            tree,
+            engine: Engine::new(HEAD_TIMEOUT, Limits::default())?,
+        })
+    }
+
+    /// Answers a GET or HEAD of a file. `peer` is the client's address, `https` whether it came by TLS.
+    ///
+    /// # Errors
+    /// `IsAFolder` for a folder, `Unsupported` for another method, `Forbidden` past the mount's budget;
+    /// `Nonsense`, `Busy`, `Unreachable`, `Timeout` of the CDN; what asking for a link gives.
+    pub async fn get(
+        &self,
+        request: &Parts,
+        resource: &Resource,
+        peer: IpAddr,
+        https: bool,
+    ) -> Result<Response<Body>, Error> {
+        let links = Arc::new(TreeLinks {
+            tree: Arc::clone(&self.tree),
+            file: resource.clone(),
+        });
+        let client = Client::of(request, peer, https);
+        self.engine.get(request, resource, client, links).await
+    }
+
+    /// Answers `POST /api/fs/link`, by which a proxy of the OpenList family asks for a link:
+    /// `authorization` is the raw header, which must be the `proxy_secret` of the file's mount.
+    pub async fn fs_link(&self, authorization: Option<&str>, body: Bytes) -> Response<Body> {
+        let token = authorization.unwrap_or_default();
+        let mounts = || self.tree.mounts().iter().map(|mount| &**mount);
+        if !mounts().any(|mount| proxy_url::hands_out(&mount.settings.delivery)) {
+            return proxy_url::refused(&Error::new(
+                ErrorKind::NotFound,
+                "No mount here has the strategy proxy-url.",
+            ));
+        }
+        if !proxy_url::opens_any(mounts(), token) {
+            return proxy_url::unauthorized();
+        }
+        let link = async {
+            let file = self.tree.resolve(&proxy_url::asked_path(&body)?).await?;
+            let opens = |mount: &Arc<Mount>| proxy_url::opens(&mount.settings.delivery, token);
+            if !file.mount.as_ref().is_some_and(opens) {
+                return Err(Error::new(
+                    ErrorKind::Forbidden,
+                    "This proxy_secret is not that of the file's mount.",
+                ));
+            }
+            if file.is_folder() {
+                return Err(is_a_folder());
+            }
+            let wish = LinkWish {
+                at_least: WORKER_LINK_LIFE,
+                refused: None,
+            };
+            self.tree.link(&file, wish).await
+        };
+        match link.await {
+            Ok(link) => proxy_url::granted(&link, &self.engine.experience.referers),
+            Err(error) => proxy_url::refused(&error),
+        }
+    }
+}
+
+impl Engine {
+    fn new(head_timeout: Duration, limits: Limits) -> Result<Self, Error> {
+        Ok(Self {
+            experience: Experience {
+                cdn: Arc::new(Cdn::new(head_timeout)?),
+                referers: Arc::new(Referers::new()),
+                lessons: Lessons::new(),
+            },
+            budgets: Budgets::default(),
+            limits,
+        })
+    }
+
+    async fn get(
+        &self,
+        request: &Parts,
+        resource: &Resource,
+        client: Client<'_>,
+        links: Arc<dyn Links>,
+    ) -> Result<Response<Body>, Error> {
+        let Some(mount) = resource.mount.as_deref().filter(|_| !resource.is_folder()) else {
+            return Err(is_a_folder());
+        };
+        if request.method != Method::GET && request.method != Method::HEAD {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "Only GET and HEAD read a file.",
+            ));
+        }
+        let file = Representation::of(&resource.entry);
+        let (headers, etag) = (&request.headers, file.etag.as_deref());
+        match precondition::evaluate(headers, etag, file.modified) {
+            Outcome::Proceed => {}
+            Outcome::NotModified => return Ok(file.not_modified()),
+            Outcome::Failed => return Ok(file.precondition_failed()),
+        }
+        // Range means nothing to HEAD (RFC 9110 14.2).
+        if request.method == Method::HEAD || file.size == Some(0) {
+            return Ok(file.whole(file.size, Body::Empty));
+        }
+        let asked = range::asked(headers, etag, file.modified);
+        let spec = match (file.size, &*asked) {
+            (Some(size), asked) => match range::wanted(asked, size) {
+                Wanted::Whole => None,
+                Wanted::Part(range) => Some(Spec::from(range)),
+                Wanted::Unsatisfiable => return Ok(file.unsatisfiable(Some(size))),
+            },
+            (None, [one]) => Some(*one),
+            (None, _) => None,
+        };
+        let delivery = &mount.settings.delivery;
+        let account = delivery
+            .budget
+            .map(|budget| self.budgets.account(&mount.path, budget));
+        if let Some(account) = &account {
+            account.admit(SystemTime::now())?;
+        }
+        let case = Case {
+            delivery,
+            mount: &mount.settings.path,
+            file: &resource.path,
+            size: file.size,
+            from_start: spec.is_none_or(|spec| matches!(spec, Spec::From(0, _))),
+            client,
+            links: &*links,
+        };
+        let (way, why) = strategy::decide(&case, &self.experience).await?;
+        let now = SystemTime::now();
+        let (name, mut response) = match way {
+            Way::Redirect(link) => {
+                count(account.as_deref(), &file, spec);
+                let response = redirect::found(link.expose(), link.until, now)?;
+                (Strategy::Redirect.name(), response)
+            }
+            Way::ProxyUrl => match (&delivery.proxy_url, &delivery.proxy_secret) {
+                (Some(base), Some(secret)) => {
+                    count(account.as_deref(), &file, spec);
+                    let until = now + proxy_url::SIGNED_FOR;
+                    let url = proxy_url::signed(base, secret, &resource.path, until);
+                    (Strategy::ProxyUrl.name(), redirect::found(&url, until, now)?)
+                }
+                _ => {
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        "This mount has no proxy_url or no proxy_secret; set both, or another strategy.",
+                    ));
+                }
+            },
+            Way::Proxy(link) => {
+                let want = Want {
+                    spec,
+                    size: file.size,
+                    link,
+                };
+                let response = self.stream(&file, mount, want, links, account).await?;
+                (Strategy::Proxy.name(), response)
+            }
+        };
+        tracing::debug!(file = %resource.path, agent = client.agent, delivery = name, "delivery decided: {why}");
+        response
+            .headers_mut()
+            .insert(DELIVERY, HeaderValue::from_static(name));
+        Ok(response)
+    }
+
+    /// Opens the stream, and only then builds the head from what we know.
+    async fn stream(
+        &self,
+        file: &Representation,
+        mount: &Mount,
+        want: Want,
+        links: Arc<dyn Links>,
+        account: Option<Arc<Account>>,
+    ) -> Result<Response<Body>, Error> {
+        let cdn = Arc::clone(&self.experience.cdn);
+        let source = Arc::new(Source {
+            lane: cdn.lane(),
+            cdn,
+            links,
+            referers: Arc::clone(&self.experience.referers),
+            mount: mount.settings.path.clone(),
+            media_type: file.media_type.clone(),
+            limits: self.limits,
+        });
+        let partial = want.spec.is_some();
+        let opened = match source.open(want).await {
+            Ok(opened) => opened,
+            Err(Refused::Unsatisfiable(size)) => return Ok(file.unsatisfiable(size)),
+            Err(Refused::Failed(error)) => return Err(error),
+        };
+        let (start, end, size) = (opened.start, opened.end, opened.size);
+        let meter = account.map(|account| account.meter());
+        let body = Body::stream(Transfer::new(source, opened, meter));
+        Ok(if partial && start < end {
+            let range = ByteRange {
+                first: start,
+                last: end - 1,
+            };
+            file.part(range, size, body)
+        } else {
+            file.whole(Some(size), body)
+        })
+    }
+}
+
+/// Counts what a redirected client will fetch: all that it asked for.
+fn count(account: Option<&Account>, file: &Representation, spec: Option<Spec>) {
+    let (Some(account), Some(size)) = (account, file.size) else {
+        return;
+    };
+    let bytes = match spec {
+        Some(spec) => spec.resolve(size).map_or(0, ByteRange::length),
+        None => size,
+    };
+    account.add(bytes, SystemTime::now());
+}
+
+fn is_a_folder() -> Error {
+    Error::new(
+        ErrorKind::IsAFolder,
+        "This is a folder; only files have bytes to fetch.",
+    )
+}

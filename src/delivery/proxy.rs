@@ -1,0 +1,241 @@
+//! One download, streamed through: the frames of the CDN as they come, resumed on a break.
+//!
+//! A frame is handed on uncopied; the next one is read only when the client takes it, and dropping the body
+//! drops the upstream request. When the stream breaks, ends early or stalls, it is opened again at the byte
+//! where it broke; size and entity tag must still be those of before. What cannot be resumed ends in an
+//! error, so that the client's connection closes early: never wrong bytes, never too many.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http::header::HeaderValue;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use super::budget::Meter;
+use super::range::Spec;
+use super::upstream::{Opened, Refused, Source, Want};
+use crate::drive::{Error, ErrorKind, Retry};
+
+/// Bytes after which a resumed stream counts as getting on.
+const PROGRESS: u64 = 256 * 1024;
+/// Pauses between resumptions double up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A pause that the CDN asks for is made up to this; a longer one ends the download.
+const LONGEST_ASKED: Duration = Duration::from_secs(15);
+
+/// The body of a streamed answer.
+pub struct Transfer {
+    source: Arc<Source>,
+    state: State,
+    /// Bytes of the current stream still to throw away.
+    skip: u64,
+    /// Position of the next byte for the client.
+    next: u64,
+    /// Position after the last one.
+    end: u64,
+    size: u64,
+    etag: Option<HeaderValue>,
+    /// Resumptions since the stream last got on, and where it stood at the latest.
+    resumes: u32,
+    resumed_at: u64,
+    /// Made when a byte is waited for the first time, and moved only when it fires.
+    timer: Option<Pin<Box<Sleep>>>,
+    waiting_since: Option<Instant>,
+    meter: Option<Meter>,
+}
+
+enum State {
+    Streaming(Incoming),
+    Opening(Pin<Box<dyn Future<Output = Result<Opened, Refused>> + Send>>),
+    Done,
+}
+
+impl Transfer {
+    /// The body of an opened stream; `meter` counts its bytes.
+    pub fn new(source: Arc<Source>, opened: Opened, meter: Option<Meter>) -> Self {
+        Self {
+            source,
+            skip: opened.skip,
+            next: opened.start,
+            end: opened.end,
+            size: opened.size,
+            etag: opened.etag,
+            state: if opened.start == opened.end {
+                State::Done
+            } else {
+                State::Streaming(opened.body)
+            },
+            resumes: 0,
+            resumed_at: opened.start,
+            timer: None,
+            waiting_since: None,
+            meter,
+        }
+    }
+
+    /// Cuts a frame to what is wanted; `None` if nothing of it is.
+    fn take(&mut self, mut data: Bytes) -> Option<Bytes> {
+        self.waiting_since = None;
+        if self.skip > 0 {
+            let skipped = self.skip.min(data.len() as u64);
+            self.skip -= skipped;
+            data.advance(skipped as usize);
+        }
+        let left = self.end - self.next;
+        if data.len() as u64 > left {
+            data.truncate(left as usize);
+        }
+        if data.is_empty() {
+            return None;
+        }
+        self.next += data.len() as u64;
+        if self.next - self.resumed_at >= PROGRESS {
+            self.resumes = 0;
+        }
+        if let Some(meter) = &mut self.meter {
+            meter.count(data.len() as u64);
+        }
+        if self.next == self.end {
+            self.state = State::Done;
+        }
+        Some(data)
+    }
+
+    /// Ready when no byte has come for too long.
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        let deadline = since + self.source.limits.stall;
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            // It was set for an earlier wait.
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+
+    /// Opens the stream again where it broke, after a pause of `at_least` this much.
+    ///
+    /// # Errors
+    /// When that was tried too often without getting on.
+    fn resume(&mut self, why: &str, at_least: Duration) -> io::Result<()> {
+        let limits = self.source.limits;
+        tracing::debug!(mount = %self.source.mount, at = self.next, resumes = self.resumes, "a download broke: {why}");
+        self.waiting_since = None;
+        self.timer = None;
+        if self.resumes >= limits.resumes {
+            return Err(self.give_up(Error::new(
+                ErrorKind::Unreachable,
+                "The download from 123pan broke again and again.",
+            )));
+        }
+        let pause = match self.resumes {
+            0 => at_least,
+            n => (limits.pause * 2_u32.saturating_pow(n - 1))
+                .min(LONGEST_PAUSE)
+                .max(at_least),
+        };
+        self.resumes += 1;
+        self.resumed_at = self.next;
+        let source = Arc::clone(&self.source);
+        let want = Want {
+            spec: Some(Spec::From(self.next, Some(self.end - 1))),
+            size: Some(self.size),
+            link: None,
+        };
+        self.state = State::Opening(Box::pin(async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            source.open(want).await
+        }));
+        Ok(())
+    }
+
+    /// Goes on with what was opened, if it is still the same file.
+    fn go_on(&mut self, opened: Result<Opened, Refused>) -> io::Result<()> {
+        match opened {
+            Ok(opened) => {
+                if let (Some(before), Some(now)) = (&self.etag, &opened.etag)
+                    && before != now
+                {
+                    return Err(self.give_up(Error::new(
+                        ErrorKind::Nonsense,
+                        "The file changed while it was downloaded.",
+                    )));
+                }
+                self.skip = opened.skip;
+                self.state = State::Streaming(opened.body);
+                Ok(())
+            }
+            Err(Refused::Failed(error)) => match error.retry() {
+                Retry::Soon => self.resume(error.sentence(), Duration::ZERO),
+                Retry::After(pause) if pause <= LONGEST_ASKED => self.resume(error.sentence(), pause),
+                _ => Err(self.give_up(error)),
+            },
+            Err(Refused::Unsatisfiable(_)) => Err(self.give_up(Error::new(
+                ErrorKind::Nonsense,
+                "The file became shorter while it was downloaded.",
+            ))),
+        }
+    }
+
+    fn give_up(&mut self, error: Error) -> io::Error {
+        self.state = State::Done;
+        tracing::warn!(mount = %self.source.mount, at = self.next, end = self.end, "a download ends early: {error}");
+        io::Error::other(error)
+    }
+}
+
+impl HttpBody for Transfer {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = self.get_mut();
+        loop {
+            let step = match &mut this.state {
+                State::Done => return Poll::Ready(None),
+                State::Opening(opening) => {
+                    let opened = ready!(opening.as_mut().poll(cx));
+                    this.go_on(opened)
+                }
+                State::Streaming(body) => match Pin::new(body).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        match frame.into_data().ok().and_then(|data| this.take(data)) {
+                            Some(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                            None => continue,
+                        }
+                    }
+                    Poll::Ready(Some(Err(_))) => this.resume("the connection failed", Duration::ZERO),
+                    Poll::Ready(None) => this.resume("it ended early", Duration::ZERO),
+                    Poll::Pending => {
+                        ready!(this.poll_stall(cx));
+                        this.resume("no byte came for too long", Duration::ZERO)
+                    }
+                },
+            };
+            if let Err(error) = step {
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.next == self.end
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.end - self.next)
+    }
+}

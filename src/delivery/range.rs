@@ -1,0 +1,334 @@
+//! Range, If-Range and Content-Range (RFC 9110 section 14 and 13.1.5), pure.
+//!
+//! One range is served as 206. Several are served as one where they touch each other, else as the whole
+//! file, which 14.2 permits. A header that cannot be read is as if it were not there.
+
+use std::time::SystemTime;
+
+use http::header::{HeaderMap, IF_RANGE, RANGE};
+
+use super::precondition::{date, seconds};
+
+/// Ranges in one header at the most; more are an attack or a mistake, and the header is ignored.
+const MAX_RANGES: usize = 32;
+
+/// Bytes of a file, both ends included; `first <= last`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteRange {
+    /// Position of the first byte.
+    pub first: u64,
+    /// Position of the last byte.
+    pub last: u64,
+}
+
+impl ByteRange {
+    /// How many bytes.
+    pub fn length(self) -> u64 {
+        (self.last - self.first).saturating_add(1)
+    }
+
+    /// The value of `Content-Range` for a file of this size.
+    pub fn content_range(self, size: u64) -> String {
+        format!("bytes {}-{}/{size}", self.first, self.last)
+    }
+}
+
+/// One range as it is asked for, before the size is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spec {
+    /// `first-` or `first-last`.
+    From(u64, Option<u64>),
+    /// `-n`: the last n bytes.
+    Suffix(u64),
+}
+
+impl Spec {
+    /// The bytes meant in a file of this size; `None` where there are none (416).
+    pub fn resolve(self, size: u64) -> Option<ByteRange> {
+        let end = size.checked_sub(1)?;
+        match self {
+            Self::From(first, _) if first > end => None,
+            Self::From(first, last) => Some(ByteRange {
+                first,
+                last: last.map_or(end, |last| last.min(end)),
+            }),
+            Self::Suffix(0) => None,
+            Self::Suffix(n) => Some(ByteRange {
+                first: size.saturating_sub(n),
+                last: end,
+            }),
+        }
+    }
+
+    /// The value of a `Range` header with this range alone.
+    pub fn header(self) -> String {
+        match self {
+            Self::From(first, None) => format!("bytes={first}-"),
+            Self::From(first, Some(last)) => format!("bytes={first}-{last}"),
+            Self::Suffix(n) => format!("bytes=-{n}"),
+        }
+    }
+}
+
+impl From<ByteRange> for Spec {
+    fn from(range: ByteRange) -> Self {
+        Self::From(range.first, Some(range.last))
+    }
+}
+
+/// What a request asks of a file of known size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// All of it: 200.
+    Whole,
+    /// A part: 206.
+    Part(ByteRange),
+    /// Nothing that exists: 416.
+    Unsatisfiable,
+}
+
+/// The ranges of a request, none where there is no `Range`, it cannot be read, or `If-Range` says that the
+/// client has another file.
+pub fn asked(headers: &HeaderMap, etag: Option<&str>, modified: Option<SystemTime>) -> Vec<Spec> {
+    let mut lines = headers.get_all(RANGE).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return Vec::new();
+    };
+    let specs = line.to_str().ok().and_then(parse).unwrap_or_default();
+    if specs.is_empty() || !if_range_holds(headers, etag, modified) {
+        return Vec::new();
+    }
+    specs
+}
+
+/// What these ranges come to in a file of this size.
+pub fn wanted(specs: &[Spec], size: u64) -> Wanted {
+    // Some clients put a Range on every request: an empty file is simply empty.
+    if specs.is_empty() || size == 0 {
+        return Wanted::Whole;
+    }
+    let mut ranges: Vec<ByteRange> = specs.iter().filter_map(|spec| spec.resolve(size)).collect();
+    ranges.sort_unstable_by_key(|range| range.first);
+    let Some((&head, tail)) = ranges.split_first() else {
+        return Wanted::Unsatisfiable;
+    };
+    let mut one = head;
+    for range in tail {
+        if range.first > one.last.saturating_add(1) {
+            return Wanted::Whole;
+        }
+        one.last = one.last.max(range.last);
+    }
+    Wanted::Part(one)
+}
+
+/// The `Content-Range` of an answer: the bytes (`None` for `*`, a 416) and the size (`None` for `*`).
+pub fn parse_content_range(value: &str) -> Option<(Option<ByteRange>, Option<u64>)> {
+    let (unit, rest) = value.trim().split_once(' ')?;
+    if !unit.eq_ignore_ascii_case("bytes") {
+        return None;
+    }
+    let (range, size) = rest.trim().split_once('/')?;
+    let size = match size {
+        "*" => None,
+        digits => Some(number(digits)?),
+    };
+    if range == "*" {
+        return Some((None, size));
+    }
+    let (first, last) = range.split_once('-')?;
+    let range = ByteRange {
+        first: number(first)?,
+        last: number(last)?,
+    };
+    if range.first > range.last || size.is_some_and(|size| range.last >= size) {
+        return None;
+    }
+    Some((Some(range), size))
+}
+
+/// RFC 9110 13.1.5: a strong tag that is ours, or exactly our date.
+fn if_range_holds(headers: &HeaderMap, etag: Option<&str>, modified: Option<SystemTime>) -> bool {
+    let Some(value) = headers.get(IF_RANGE) else {
+        return true;
+    };
+    let bytes = value.as_bytes().trim_ascii();
+    if bytes.first() == Some(&b'"') || bytes.starts_with(b"W/") {
+        return etag.is_some_and(|etag| etag.as_bytes() == bytes);
+    }
+    match (date(headers, &IF_RANGE), modified) {
+        (Some(date), Some(modified)) => seconds(date) == seconds(modified),
+        _ => false,
+    }
+}
+
+fn parse(value: &str) -> Option<Vec<Spec>> {
+    let (unit, list) = value.split_once('=')?;
+    if !unit.trim().eq_ignore_ascii_case("bytes") {
+        return None;
+    }
+    let mut specs = Vec::new();
+    for item in list.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        if specs.len() == MAX_RANGES {
+            return None;
+        }
+        let (first, last) = item.split_once('-')?;
+        specs.push(match (first, last) {
+            ("", n) => Spec::Suffix(number(n)?),
+            (first, "") => Spec::From(number(first)?, None),
+            (first, last) => {
+                let (first, last) = (number(first)?, number(last)?);
+                if first > last {
+                    return None;
+                }
+                Spec::From(first, Some(last))
+            }
+        });
+    }
+    Some(specs)
+}
+
+/// Digits alone; a number beyond 64 bits is as good as the largest.
+fn number(digits: &str) -> Option<u64> {
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some(digits.parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn of(range: &str, size: u64) -> Wanted {
+        with(&[("range", range)], size)
+    }
+
+    fn with(lines: &[(&'static str, &str)], size: u64) -> Wanted {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        let modified = UNIX_EPOCH + Duration::from_secs(784_111_777);
+        wanted(&asked(&headers, Some("\"tag\""), Some(modified)), size)
+    }
+
+    fn part(first: u64, last: u64) -> Wanted {
+        Wanted::Part(ByteRange { first, last })
+    }
+
+    #[test]
+    fn one_range_is_clamped_to_the_file() {
+        assert_eq!(of("bytes=0-9", 100), part(0, 9));
+        assert_eq!(of("Bytes = 5-", 100), part(5, 99));
+        assert_eq!(of("bytes=90-1000", 100), part(90, 99));
+        assert_eq!(of("bytes=-10", 100), part(90, 99));
+        assert_eq!(of("bytes=-1000", 100), part(0, 99));
+        assert_eq!(of("bytes=0-99999999999999999999999", 100), part(0, 99));
+    }
+
+    #[test]
+    fn what_does_not_exist_is_unsatisfiable() {
+        assert_eq!(of("bytes=100-", 100), Wanted::Unsatisfiable);
+        assert_eq!(of("bytes=-0", 100), Wanted::Unsatisfiable);
+        assert_eq!(of("bytes=99999999999999999999999-", 100), Wanted::Unsatisfiable);
+        assert_eq!(of("bytes=0-", 0), Wanted::Whole);
+    }
+
+    #[test]
+    fn a_malformed_range_is_ignored() {
+        for bad in [
+            "bytes=5-2",
+            "bytes=a-b",
+            "bytes=",
+            "bytes",
+            "lines=0-1",
+            "bytes=+1-2",
+            "bytes=--5",
+            "bytes=1",
+        ] {
+            assert_eq!(of(bad, 100), Wanted::Whole, "{bad}");
+        }
+        assert_eq!(
+            with(&[("range", "bytes=0-1"), ("range", "bytes=4-5")], 100),
+            Wanted::Whole
+        );
+        assert_eq!(of(&format!("bytes={}", "0-0,".repeat(33)), 100), Wanted::Whole);
+    }
+
+    #[test]
+    fn several_ranges_are_one_where_they_touch_and_the_whole_file_where_not() {
+        assert_eq!(of("bytes=0-4, 5-9", 100), part(0, 9));
+        assert_eq!(of("bytes=8-20,0-9,200-", 100), part(0, 20));
+        assert_eq!(of("bytes=0-1,5-6", 100), Wanted::Whole);
+        assert_eq!(of("bytes=100-,200-", 100), Wanted::Unsatisfiable);
+    }
+
+    #[test]
+    fn if_range_takes_a_strong_tag_or_the_exact_date() {
+        let ranged = |condition| with(&[("range", "bytes=0-1"), ("if-range", condition)], 100);
+        assert_eq!(ranged("\"tag\""), part(0, 1));
+        assert_eq!(ranged("\"other\""), Wanted::Whole);
+        assert_eq!(ranged("W/\"tag\""), Wanted::Whole);
+        assert_eq!(ranged("Sun, 06 Nov 1994 08:49:37 GMT"), part(0, 1));
+        assert_eq!(ranged("Sun, 06 Nov 1994 08:49:38 GMT"), Wanted::Whole);
+        assert_eq!(ranged("rubbish"), Wanted::Whole);
+        // A stale If-Range hides an impossible range too: 200, not 416 (13.2.2 step 5).
+        assert_eq!(
+            with(&[("range", "bytes=500-"), ("if-range", "\"other\"")], 100),
+            Wanted::Whole
+        );
+    }
+
+    #[test]
+    fn content_range_is_read_exactly() {
+        let range = ByteRange { first: 2, last: 5 };
+        assert_eq!(parse_content_range("bytes 2-5/10"), Some((Some(range), Some(10))));
+        assert_eq!(parse_content_range("bytes 2-5/*"), Some((Some(range), None)));
+        assert_eq!(parse_content_range("bytes */10"), Some((None, Some(10))));
+        for bad in [
+            "bytes 5-2/10",
+            "bytes 2-10/10",
+            "2-5/10",
+            "bytes 2-5",
+            "bytes x-5/10",
+        ] {
+            assert_eq!(parse_content_range(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_gives_bytes_outside_the_file(header in "bytes=[0-9,\\- ]{0,24}", size in 0u64..200) {
+            if let Wanted::Part(range) = of(&header, size) {
+                prop_assert!(range.first <= range.last && range.last < size);
+            }
+        }
+
+        #[test]
+        fn one_range_is_the_slice_it_names(first in 0usize..120, length in 1usize..120, size in 1usize..100) {
+            let file: Vec<usize> = (0..size).collect();
+            let slice = file.iter().skip(first).take(length);
+            match of(&format!("bytes={first}-{}", first + length - 1), size as u64) {
+                Wanted::Part(range) => prop_assert!(
+                    slice.copied().eq(range.first as usize..=range.last as usize)
+                ),
+                Wanted::Unsatisfiable => prop_assert_eq!(slice.count(), 0),
+                Wanted::Whole => prop_assert!(false),
+            }
+        }
+
+        #[test]
+        fn a_content_range_of_ours_is_read_back(first in 0u64..1000, more in 0u64..1000, after in 1u64..1000) {
+            let range = ByteRange { first, last: first + more };
+            let size = first + more + after;
+            prop_assert_eq!(
+                parse_content_range(&range.content_range(size)),
+                Some((Some(range), Some(size)))
+            );
+        }
+    }
+}

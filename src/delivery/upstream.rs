@@ -1,0 +1,364 @@
+//! Opening the bytes of a file at the CDN: link, request, and the judgement of what came back.
+//!
+//! Nothing is believed that does not fit: a ranged request needs 206 with exactly this range of a file of
+//! exactly the known size, a full one needs a `Content-Length` equal to it. A CDN that ignores `Range` is
+//! recognised (200, right size) and read from the start. A refusal (401, 403, 404, 410, or 123pan's JSON with
+//! a `code` in place of the file) costs one fresh link, a refused `Referer` the link's next one.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::Response;
+use http::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue, RETRY_AFTER};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use super::cdn::{Ask, Cdn, Lane};
+use super::range::{ByteRange, Spec, parse_content_range};
+use super::referer::Referers;
+use crate::drive::{Error, ErrorKind, Link, LinkWish, Retry};
+
+/// Bytes read of an answer that is not the file, to see what it says.
+const PEEK: usize = 4096;
+/// How long that may take.
+const PEEK_TIMEOUT: Duration = Duration::from_secs(5);
+/// After two refused links a third one would be refused too.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+
+/// The future of [`Links::link`]; it borrows nothing, because a body asks for links too.
+pub type LinkFuture = Pin<Box<dyn Future<Output = Result<Arc<Link>, Error>> + Send>>;
+
+/// Where the links of one file come from: the tree, or a test.
+pub trait Links: Send + Sync {
+    /// A link for the file.
+    fn link(&self, wish: LinkWish) -> LinkFuture;
+}
+
+/// Patience of a transfer.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long no byte may come while the client waits for one.
+    pub stall: Duration,
+    /// Resumptions in a row that bring nothing on.
+    pub resumes: u32,
+    /// Pause before a second try; doubled for each further one.
+    pub pause: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            stall: Duration::from_secs(30),
+            resumes: 5,
+            pause: Duration::from_millis(200),
+        }
+    }
+}
+
+/// What one transfer needs to open its file, and to open it again after a break.
+pub struct Source {
+    /// The clients.
+    pub cdn: Arc<Cdn>,
+    /// Which of them.
+    pub lane: Lane,
+    /// Where links come from.
+    pub links: Arc<dyn Links>,
+    /// What is known about `Referer`.
+    pub referers: Arc<Referers>,
+    /// Path of the mount, for what is learned.
+    pub mount: String,
+    /// The media type that the file has by its name.
+    pub media_type: std::borrow::Cow<'static, str>,
+    /// Patience.
+    pub limits: Limits,
+}
+
+/// Which bytes of which file.
+#[derive(Debug, Clone, Default)]
+pub struct Want {
+    /// A part; `None`: all of it.
+    pub spec: Option<Spec>,
+    /// The size of the file, where it is known.
+    pub size: Option<u64>,
+    /// A link in hand.
+    pub link: Option<Arc<Link>>,
+}
+
+/// An upstream stream that was found to be the file.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its frames; the first `skip` bytes of them come before `start`.
+    pub body: Incoming,
+    /// Bytes to throw away, of a CDN that ignores `Range`.
+    pub skip: u64,
+    /// Position of the first byte wanted.
+    pub start: u64,
+    /// Position after the last byte wanted.
+    pub end: u64,
+    /// Size of the whole file.
+    pub size: u64,
+    /// The CDN's own entity tag.
+    pub etag: Option<HeaderValue>,
+}
+
+/// Why a stream could not be opened.
+#[derive(Debug)]
+pub enum Refused {
+    /// The file, whose size was not known, has no such bytes; its size, where the CDN said it.
+    Unsatisfiable(Option<u64>),
+    /// All else.
+    Failed(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What an answer of the CDN is.
+#[derive(Debug)]
+enum Verdict {
+    Opened(Opened),
+    Unsatisfiable(Option<u64>),
+    /// The `Referer` was not the right one.
+    WrongReferer,
+    /// The link does not work (any longer); the sentence says how it was refused.
+    DeadLink(String),
+    /// The CDN is ill; it may be well again in a moment.
+    Ill(Error),
+    Wrong(Error),
+}
+
+impl Source {
+    /// Opens the stream: at most two links, each with all of its referers, and one second try after a fault.
+    ///
+    /// # Errors
+    /// `Nonsense` for what is not the file and for a refused fresh link, `Busy`, `Unreachable`, `Timeout`,
+    /// and what asking for a link gives.
+    pub async fn open(&self, want: Want) -> Result<Opened, Refused> {
+        let range = want.spec.map(Spec::header);
+        let mut link = match &want.link {
+            Some(link) => Arc::clone(link),
+            None => self.links.link(LinkWish::default()).await?,
+        };
+        let (mut renewed, mut tried_again) = (false, false);
+        loop {
+            let why = match self.try_link(&link, range.as_deref(), &want).await {
+                Verdict::Opened(opened) => return Ok(opened),
+                Verdict::Unsatisfiable(size) => return Err(Refused::Unsatisfiable(size)),
+                Verdict::Wrong(error) => return Err(error.into()),
+                Verdict::Ill(error) if tried_again => return Err(error.into()),
+                Verdict::Ill(_) => {
+                    tried_again = true;
+                    tokio::time::sleep(self.limits.pause).await;
+                    continue;
+                }
+                Verdict::WrongReferer => "it demands another Referer".to_owned(),
+                Verdict::DeadLink(why) => why,
+            };
+            self.referers.refused(&self.mount, &link);
+            tracing::debug!(mount = %self.mount, link = %link.loggable(), renewed, "the CDN refused a link: {why}");
+            if renewed {
+                return Err(Error::new(
+                    ErrorKind::Nonsense,
+                    format!("123pan's CDN refused a fresh download link ({why}); try again later."),
+                )
+                .with_retry(Retry::After(REFUSED_PAUSE))
+                .into());
+            }
+            renewed = true;
+            let wish = LinkWish {
+                refused: Some(link),
+                ..LinkWish::default()
+            };
+            link = self.links.link(wish).await?;
+        }
+    }
+
+    async fn try_link(&self, link: &Link, range: Option<&str>, want: &Want) -> Verdict {
+        for referer in self.referers.order(link) {
+            let ask = Ask {
+                url: link.expose(),
+                range,
+                referer,
+            };
+            let verdict = match self.cdn.get(&self.lane, ask).await {
+                Ok(response) => judge(response, want, &self.media_type).await,
+                Err(error) if error.kind() == ErrorKind::Unreachable => Verdict::Ill(error),
+                Err(error) => Verdict::Wrong(error),
+            };
+            match verdict {
+                Verdict::WrongReferer => {}
+                verdict => {
+                    if matches!(verdict, Verdict::Opened(_)) {
+                        self.referers.note(link, referer);
+                    }
+                    return verdict;
+                }
+            }
+        }
+        Verdict::WrongReferer
+    }
+}
+
+/// Whether the link's first byte comes without any `Referer`: the probe of `auto`, one byte of traffic.
+pub async fn works_without_referer(cdn: &Cdn, link: &Link, size: Option<u64>) -> bool {
+    let ask = Ask {
+        url: link.expose(),
+        range: Some("bytes=0-0"),
+        referer: None,
+    };
+    let want = Want {
+        spec: Some(Spec::From(0, Some(0))),
+        size,
+        link: None,
+    };
+    let Ok(response) = cdn.get(&cdn.lane(), ask).await else {
+        return false;
+    };
+    matches!(judge(response, &want, "").await, Verdict::Opened(_))
+}
+
+async fn judge(response: Response<Incoming>, want: &Want, media_type: &str) -> Verdict {
+    let (head, body) = response.into_parts();
+    let status = head.status.as_u16();
+    let length = body.size_hint().exact();
+    let encoded = head
+        .headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|value| value != "identity");
+    let covered = match status {
+        _ if encoded => None,
+        200 => {
+            // Without a known size, a page in place of the file is told by its type alone.
+            let page = want.size.is_none() && is_page(&head.headers, media_type);
+            length
+                .filter(|&length| want.size.is_none_or(|size| size == length) && !page)
+                .map(|size| (None, size))
+        }
+        206 => head
+            .headers
+            .get(CONTENT_RANGE)
+            .and_then(|value| parse_content_range(value.to_str().ok()?))
+            .and_then(|(range, total)| Some((Some(range?), total.or(want.size)?)))
+            .filter(|&(range, size)| {
+                want.size.is_none_or(|known| known == size)
+                    && range.is_some_and(|range| length.is_none_or(|length| length == range.length()))
+            }),
+        416 if want.size.is_none() => {
+            let value = head
+                .headers
+                .get(CONTENT_RANGE)
+                .and_then(|value| value.to_str().ok());
+            return Verdict::Unsatisfiable(value.and_then(parse_content_range).and_then(|(_, size)| size));
+        }
+        429 => return Verdict::Wrong(busy(head.headers.get(RETRY_AFTER))),
+        500..=599 => {
+            return Verdict::Ill(Error::new(
+                ErrorKind::Nonsense,
+                format!("123pan's CDN failed (HTTP {status}); try again later."),
+            ));
+        }
+        _ => None,
+    };
+    let Some((range, size)) = covered else {
+        return not_the_file(status, body).await;
+    };
+    let wanted = match want.spec {
+        None => (0, size),
+        Some(spec) => match spec.resolve(size) {
+            Some(ByteRange { first, last }) => (first, last + 1),
+            None => return Verdict::Unsatisfiable(Some(size)),
+        },
+    };
+    let (start, end) = wanted;
+    if range.is_some_and(|range| (range.first, range.last + 1) != wanted) {
+        return Verdict::Wrong(nonsense(status));
+    }
+    Verdict::Opened(Opened {
+        body,
+        skip: if range.is_none() { start } else { 0 },
+        start,
+        end,
+        size,
+        etag: head.headers.get(ETAG).cloned(),
+    })
+}
+
+/// Tells a refusal from nonsense by the first bytes of the body.
+async fn not_the_file(status: u16, body: Incoming) -> Verdict {
+    let text = peek(body).await;
+    let answer: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
+    // 123pan's codes come as numbers and as strings (API page 2.4).
+    let code = answer
+        .as_ref()
+        .and_then(|answer| answer.get("code"))
+        .and_then(|code| code.as_i64().or_else(|| code.as_str()?.parse().ok()));
+    let text = String::from_utf8_lossy(&text).to_ascii_lowercase();
+    if !matches!(status, 401 | 403 | 404 | 410) && code.is_none() {
+        return Verdict::Wrong(nonsense(status));
+    }
+    if text.contains("referer") {
+        return Verdict::WrongReferer;
+    }
+    if text.contains("realc") {
+        return Verdict::DeadLink("it is bound to another city".to_owned());
+    }
+    Verdict::DeadLink(match code {
+        Some(code) => format!("HTTP {status}, code {code}"),
+        None => format!("HTTP {status}"),
+    })
+}
+
+async fn peek(mut body: Incoming) -> Bytes {
+    let mut text = BytesMut::new();
+    let read = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            if let Ok(data) = frame.into_data() {
+                text.extend_from_slice(&data[..data.len().min(PEEK - text.len())]);
+            }
+            if text.len() == PEEK {
+                break;
+            }
+        }
+    };
+    // Whatever came in time is enough to judge by.
+    let _ = tokio::time::timeout(PEEK_TIMEOUT, read).await;
+    text.freeze()
+}
+
+/// HTML or JSON where the name says something else.
+fn is_page(headers: &http::HeaderMap, media_type: &str) -> bool {
+    let Some(sent) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    ["text/html", "application/json"].iter().any(|page| {
+        sent.get(..page.len())
+            .is_some_and(|sent| sent.eq_ignore_ascii_case(page))
+            && !media_type.starts_with(page)
+    })
+}
+
+fn nonsense(status: u16) -> Error {
+    Error::new(
+        ErrorKind::Nonsense,
+        format!(
+            "123pan's CDN answered with something that is not the file (HTTP {status}); try again later."
+        ),
+    )
+}
+
+fn busy(retry_after: Option<&HeaderValue>) -> Error {
+    let error = Error::new(
+        ErrorKind::Busy,
+        "123pan's CDN asks to slow down; try again later.",
+    );
+    match retry_after.and_then(|value| value.to_str().ok()?.parse().ok()) {
+        Some(seconds) => error.with_retry(Retry::After(Duration::from_secs(seconds))),
+        None => error,
+    }
+}
