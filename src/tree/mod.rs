@@ -4,12 +4,14 @@
 //! listings, which are remembered. So a lookup below a known folder costs nothing, and one below
 //! an unknown folder costs the pages up to the name.
 
+mod change;
 mod flight;
 mod link;
 mod listing;
 mod mount;
 pub mod path;
 
+pub use change::{DeadProperty, PropertyName, Put, Receiving};
 pub use listing::Chunk;
 pub use mount::Mount;
 pub use path::{PathError, TreePath, encode_segment};
