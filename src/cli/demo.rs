@@ -12,6 +12,8 @@ use crate::config::{
     Source, Strategy, Upload, UploadMode, User,
 };
 
+use crate::sim::{self, Cloud};
+
 use super::paste::{Paste, pasteables};
 use super::serve::{announce, until_stopped};
 use super::{Failure, say};
@@ -87,13 +89,28 @@ pub async fn run(options: Options) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts the simulated cloud.
-async fn start_cloud(listen: std::net::SocketAddr) -> Result<((), Known), Failure> {
-    // Until sim::Cloud is in: Cloud::start(sim::Options { listen, ..sim::Options::demo() }), then what it knows.
-    let _ = listen;
-    Err(Failure::Failed(anyhow::anyhow!(
-        "The simulated cloud is not part of this build yet."
-    )))
+/// Starts the simulated cloud, and shares a folder of it.
+async fn start_cloud(listen: std::net::SocketAddr) -> Result<(Cloud, Known), Failure> {
+    let options = sim::Options { listen, ..sim::Options::demo() };
+    let cloud = Cloud::start(options)
+        .await
+        .with_context(|| format!("the simulated cloud cannot listen on {listen}"))?;
+    let (share, password) = cloud.seeded_share();
+    let options = cloud.options();
+    let known = Known {
+        base: cloud.base(),
+        account: options.phone.clone(),
+        password: options.password.clone(),
+        uid: options.uid.unsigned_abs(),
+        client_id: options.client_id.clone(),
+        client_secret: options.client_secret.clone(),
+        share_key: share,
+        share_password: password,
+        private_key: cloud.settings().direct_key.clone(),
+        links: cloud.seeded_links(),
+        film: cloud.seeded_film(),
+    };
+    Ok((cloud, known))
 }
 
 /// The line for the cloud, then what it knows.
