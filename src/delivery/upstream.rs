@@ -152,9 +152,12 @@ impl Source {
                 Verdict::Unsatisfiable(size) => return Err(Refused::Unsatisfiable(size)),
                 Verdict::Wrong(error) => return Err(error.into()),
                 Verdict::Ill(error) if tried_again => return Err(error.into()),
-                Verdict::Ill(_) => {
+                Verdict::Ill(error) => {
                     tried_again = true;
-                    tokio::time::sleep(self.limits.pause).await;
+                    // A kept connection that the CDN had closed is no reason to wait.
+                    if error.kind() != ErrorKind::Unreachable {
+                        tokio::time::sleep(self.limits.pause).await;
+                    }
                     continue;
                 }
                 Verdict::WrongReferer => "it demands another Referer".to_owned(),
@@ -268,15 +271,14 @@ async fn judge(response: Response<Incoming>, want: &Want, media_type: &str) -> V
     let Some((range, size)) = covered else {
         return not_the_file(status, body).await;
     };
-    let wanted = match want.spec {
+    let (start, end) = match want.spec {
         None => (0, size),
         Some(spec) => match spec.resolve(size) {
             Some(ByteRange { first, last }) => (first, last + 1),
             None => return Verdict::Unsatisfiable(Some(size)),
         },
     };
-    let (start, end) = wanted;
-    if range.is_some_and(|range| (range.first, range.last + 1) != wanted) {
+    if range.is_some_and(|range| range.first != start || range.last.checked_add(1) != Some(end)) {
         return Verdict::Wrong(nonsense(status));
     }
     Verdict::Opened(Opened {
