@@ -190,6 +190,28 @@ async fn auto_probes_once_and_streams_to_whom_it_does_not_know() {
 }
 
 #[tokio::test]
+async fn auto_probes_again_after_a_refusal() {
+    let refused = Act::Say(403, "text/plain", "no");
+    let world = World::new(2 * MIB, [Act::Serve, refused])
+        .await
+        .delivery(|delivery| delivery.strategy = Strategy::Auto);
+    let mpv = [("user-agent", "libmpv"), ("range", "bytes=100-")];
+    let probes = || {
+        let ranges = world.cdn.header("range");
+        ranges
+            .iter()
+            .filter(|range| range.as_deref() == Some("bytes=0-0"))
+            .count()
+    };
+    world.get(&mpv).await;
+    world.get(&mpv).await;
+    assert_eq!(probes(), 1);
+    whole(&world).await;
+    world.get(&mpv).await;
+    assert_eq!(probes(), 2);
+}
+
+#[tokio::test]
 async fn auto_streams_where_the_cdn_demands_a_referer() {
     let world = World::new(2 * MIB, vec![Act::Referer("r"); 9])
         .await

@@ -34,6 +34,14 @@ async fn a_stream_that_does_not_get_on_ends_in_an_error() {
 }
 
 #[tokio::test]
+async fn a_stream_that_gets_on_may_break_any_number_of_times() {
+    let breaks = 2 * LIMITS.resumes as usize;
+    let world = World::new(MIB, vec![Act::Cut(100_000); breaks]).await;
+    whole(&world).await;
+    assert_eq!(world.cdn.heads().len(), breaks + 1);
+}
+
+#[tokio::test]
 async fn a_file_that_changes_under_a_download_is_never_mixed() {
     for (before, now, same) in [("\"a\"", "\"a\"", true), ("\"a\"", "\"b\"", false)] {
         let world = World::new(MIB, [Act::Cut(7), Act::Tagged(now)]).await;
@@ -110,6 +118,28 @@ async fn what_is_not_the_file_is_never_served_as_the_file() {
         assert_eq!(world.failure().await, ErrorKind::Nonsense, "{act:?}");
         assert_eq!(world.cdn.heads().len(), 1, "{act:?}");
     }
+    let head = "HTTP/1.1 206 So\r\nContent-Length: 4\r\nContent-Range: bytes ";
+    for (range, encoding) in [
+        ("11-14/1000", ""),
+        ("10-13/1001", ""),
+        ("10-13/1000", "\r\nContent-Encoding: gzip"),
+        ("10-12/1000", ""),
+        ("10-18446744073709551615/*", ""),
+    ] {
+        let raw: &'static str = format!("{head}{range}{encoding}\r\n\r\nabcd").leak();
+        let world = World::new(1000, [Act::Raw(raw)]).await;
+        let result = world.ask("GET", &[("range", "bytes=10-13")]).await;
+        assert_eq!(result.err().unwrap().kind(), ErrorKind::Nonsense, "{range}");
+    }
+    let raw: &'static str = format!("{head}10-13/*\r\n\r\nabcd").leak();
+    let world = World::new(1000, [Act::Raw(raw)]).await;
+    let response = world.get(&[("range", "bytes=10-13")]).await;
+    assert_eq!(read(response).await.unwrap(), "abcd");
+    let raw = "HTTP/1.1 206 So\r\nTransfer-Encoding: chunked\r\nContent-Range: bytes 11-13/1000\r\n\r\n\
+        3\r\nabc\r\n0\r\n\r\n";
+    let world = World::new(1000, [Act::Raw(raw)]).await;
+    let result = world.ask("GET", &[("range", "bytes=10-13")]).await;
+    assert_eq!(result.err().unwrap().kind(), ErrorKind::Nonsense);
     // A real page is a file like any other.
     let page = "<html>my page</html>";
     let world = World::new(page.len(), [Act::Say(200, "text/html", page)]).await;
