@@ -1,45 +1,61 @@
-//! Media types by file name: what `Content-Type` and `getcontenttype` say.
+//! The media type of a file, guessed from its name.
 //!
-//! 123pan knows no types, so the name's extension decides. Text gets `charset=utf-8`, because players
-//! and browsers otherwise guess a legacy encoding for subtitles.
+//! 123pan tells no media type, so the extension decides, for PROPFIND's `getcontenttype` and for the
+//! `Content-Type` of a delivered file alike: a leaf that both rooms may ask.
 
-/// Extensions that the common table lacks or names in a way that players do not know.
+use std::borrow::Cow;
+
+/// What is said of a file whose name tells nothing (RFC 9110 8.3).
+pub const UNKNOWN: &str = "application/octet-stream";
+
+/// Where a film, music or subtitle collection means something else than the general table says, or the
+/// table is silent: `.ts` there is a MPEG transport stream and not a program text.
 const OWN: &[(&str, &str)] = &[
-    ("mkv", "video/x-matroska"),
-    ("mka", "audio/x-matroska"),
-    ("flac", "audio/flac"),
-    ("m4a", "audio/mp4"),
-    ("m4v", "video/mp4"),
+    ("ass", "text/x-ssa"),
+    ("ssa", "text/x-ssa"),
+    ("srt", "application/x-subrip"),
     ("ts", "video/mp2t"),
+    ("mts", "video/mp2t"),
     ("m2ts", "video/mp2t"),
+    ("m3u8", "application/vnd.apple.mpegurl"),
+    ("ape", "audio/x-ape"),
+    ("flac", "audio/flac"),
     ("rmvb", "application/vnd.rn-realmedia-vbr"),
-    ("srt", "application/x-subrip; charset=utf-8"),
-    ("ass", "text/x-ssa; charset=utf-8"),
-    ("ssa", "text/x-ssa; charset=utf-8"),
-    ("vtt", "text/vtt; charset=utf-8"),
-    ("txt", "text/plain; charset=utf-8"),
-    ("md", "text/markdown; charset=utf-8"),
-    ("htm", "text/html; charset=utf-8"),
-    ("html", "text/html; charset=utf-8"),
-    ("nfo", "text/plain; charset=utf-8"),
-    ("log", "text/plain; charset=utf-8"),
+    ("md", "text/markdown"),
 ];
 
-/// What is said of a name without a known extension.
-const UNKNOWN: &str = "application/octet-stream";
-
-/// The media type of a file of this name.
-pub fn content_type(name: &str) -> &'static str {
-    let Some((_, extension)) = name.rsplit_once('.') else {
-        return UNKNOWN;
+/// The media type of a file named `name`, with `charset=utf-8` where it is text: texts of today are
+/// UTF-8, and a browser that is told nothing falls back to the charset of its own country.
+pub fn content_type(name: &str) -> Cow<'static, str> {
+    let Some(extension) = extension(name) else {
+        return Cow::Borrowed(UNKNOWN);
     };
-    if let Some((_, own)) = OWN
-        .iter()
-        .find(|(known, _)| known.eq_ignore_ascii_case(extension))
-    {
-        return own;
+    let own = OWN.iter().find(|(of, _)| extension.eq_ignore_ascii_case(of));
+    let raw = match own {
+        Some((_, raw)) => raw,
+        None => mime_guess::from_ext(extension).first_raw().unwrap_or(UNKNOWN),
+    };
+    match raw {
+        "text/plain" => Cow::Borrowed("text/plain; charset=utf-8"),
+        "text/html" => Cow::Borrowed("text/html; charset=utf-8"),
+        _ if raw.starts_with("text/") || is_named_text(raw) => Cow::Owned(format!("{raw}; charset=utf-8")),
+        _ => Cow::Borrowed(raw),
     }
-    mime_guess::from_ext(extension).first_raw().unwrap_or(UNKNOWN)
+}
+
+/// What stands behind the last dot of a name; `None` where there is no dot, or only a leading one.
+pub fn extension(name: &str) -> Option<&str> {
+    match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() && !extension.is_empty() => Some(extension),
+        _ => None,
+    }
+}
+
+fn is_named_text(raw: &str) -> bool {
+    matches!(
+        raw,
+        "application/javascript" | "application/xml" | "application/x-subrip"
+    )
 }
 
 #[cfg(test)]
@@ -47,12 +63,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_decides_and_unknown_names_are_bytes() {
-        assert_eq!(content_type("电影.MKV"), "video/x-matroska");
-        assert_eq!(content_type("a.mp4"), "video/mp4");
-        assert_eq!(content_type("a.b.txt"), "text/plain; charset=utf-8");
-        assert_eq!(content_type("README"), UNKNOWN);
-        assert_eq!(content_type("a.nosuchthing"), UNKNOWN);
-        assert_eq!(content_type(""), UNKNOWN);
+    fn the_name_decides_the_media_type() {
+        for (name, wanted) in [
+            ("film.mkv", "video/x-matroska"),
+            ("FILM.MP4", "video/mp4"),
+            ("record.ts", "video/mp2t"),
+            ("电影.srt", "application/x-subrip; charset=utf-8"),
+            ("note.txt", "text/plain; charset=utf-8"),
+            ("page.html", "text/html; charset=utf-8"),
+            ("style.css", "text/css; charset=utf-8"),
+            ("cover.jpg", "image/jpeg"),
+            ("data.json", "application/json"),
+            ("archive.tar.gz", "application/gzip"),
+            ("README", UNKNOWN),
+            (".profile", UNKNOWN),
+            ("odd.", UNKNOWN),
+            ("x.no-such-thing", UNKNOWN),
+        ] {
+            assert_eq!(content_type(name), wanted, "{name}");
+        }
     }
 }

@@ -272,7 +272,7 @@ impl Engine {
             links,
             referers: Arc::clone(&self.experience.referers),
             mount: mount.settings.path.clone(),
-            media_type: file.media_type,
+            media_type: file.media_type.clone(),
             limits: self.limits,
         });
         let partial = want.spec.is_some();

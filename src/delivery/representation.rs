@@ -2,6 +2,7 @@
 //!
 //! Everything comes from the entry, nothing from the CDN, so that GET, HEAD, 304 and PROPFIND agree.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{
@@ -23,7 +24,7 @@ pub struct Representation {
     /// `None` where the drive does not know it.
     pub modified: Option<SystemTime>,
     /// By the name.
-    pub media_type: &'static str,
+    pub media_type: Cow<'static, str>,
     /// Bytes, where known.
     pub size: Option<u64>,
 }
@@ -91,7 +92,9 @@ impl Representation {
         let mut response = Response::new(body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.media_type));
+        if let Ok(media_type) = HeaderValue::from_str(&self.media_type) {
+            headers.insert(CONTENT_TYPE, media_type);
+        }
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         // Files are private to the user, and may change: a cache asks again, which costs a 304.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));

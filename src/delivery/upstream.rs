@@ -5,6 +5,7 @@
 //! recognised (200, right size) and read from the start. A refusal (401, 403, 404, 410, or 123pan's JSON with
 //! a `code` in place of the file) costs one fresh link, a refused `Referer` the link's next one.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +72,7 @@ pub struct Source {
     /// Path of the mount, for what is learned.
     pub mount: String,
     /// The media type that the file has by its name.
-    pub media_type: &'static str,
+    pub media_type: Cow<'static, str>,
     /// Patience.
     pub limits: Limits,
 }
@@ -190,7 +191,7 @@ impl Source {
                 referer,
             };
             let verdict = match self.cdn.get(&self.lane, ask).await {
-                Ok(response) => judge(response, want, self.media_type).await,
+                Ok(response) => judge(response, want, &self.media_type).await,
                 Err(error) if error.kind() == ErrorKind::Unreachable => Verdict::Ill(error),
                 Err(error) => Verdict::Wrong(error),
             };

@@ -52,7 +52,7 @@ async fn a_file_that_changes_under_a_download_is_never_mixed() {
             cdn: Arc::clone(cdn),
             referers: Arc::clone(&world.engine.experience.referers),
             mount: String::new(),
-            media_type: "",
+            media_type: "".into(),
             limits: LIMITS,
         });
         let mut opened = source
