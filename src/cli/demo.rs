@@ -91,7 +91,10 @@ pub async fn run(options: Options) -> Result<ExitCode, Failure> {
 
 /// Starts the simulated cloud, and shares a folder of it.
 async fn start_cloud(listen: std::net::SocketAddr) -> Result<(Cloud, Known), Failure> {
-    let options = sim::Options { listen, ..sim::Options::demo() };
+    let options = sim::Options {
+        listen,
+        ..sim::Options::demo()
+    };
     let cloud = Cloud::start(options)
         .await
         .with_context(|| format!("the simulated cloud cannot listen on {listen}"))?;
