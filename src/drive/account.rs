@@ -7,8 +7,9 @@ use super::listing::RowLister;
 use super::{
     Capability, Drive, DriveFuture, Entry, Error, ErrorKind, Id, Link, LinkWish, Lister, Quota, rows,
 };
+use crate::pan::relay::FinalLink;
 use crate::pan::web::Web;
-use crate::pan::web::download::{FileRef, FinalLink};
+use crate::pan::web::download::FileRef;
 
 /// An account, or a folder of it.
 pub struct AccountDrive {

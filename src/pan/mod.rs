@@ -17,6 +17,7 @@ pub mod kept;
 pub mod lenient;
 pub mod open;
 pub mod pace;
+pub mod relay;
 pub mod retry;
 mod sentence;
 pub mod sign;

@@ -19,6 +19,7 @@ use super::envelope;
 use super::error::{Error, Reason};
 use super::http::{Client, HttpError, Request};
 use super::lenient;
+use super::relay::Relay;
 use super::sign;
 use super::token::Session;
 use crate::config::Endpoints;
@@ -34,7 +35,7 @@ pub struct Web {
     clock: sign::Clock,
     /// Held while the clock is set; counts how often it was.
     clock_set: tokio::sync::Mutex<u64>,
-    referers: download::Referers,
+    relay: Relay,
 }
 
 /// A call about to be made.
@@ -91,7 +92,7 @@ impl Web {
             caller: Caller::new(http.clone(), session, &endpoints.api, endpoints.rate),
             clock: sign::Clock::default(),
             clock_set: tokio::sync::Mutex::new(0),
-            referers: download::Referers::default(),
+            relay: Relay::new(http.clone(), &endpoints),
             http,
             endpoints,
         }
