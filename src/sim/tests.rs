@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod read;
+mod write;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
