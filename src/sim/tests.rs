@@ -1,6 +1,7 @@
 //! Round trips over sockets, as a client sees the cloud.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod deliver;
 mod read;
 mod write;
 
