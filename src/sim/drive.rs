@@ -156,13 +156,17 @@ impl Cloud {
     pub fn add_share(&self, paths: &[&str], options: ShareOptions) -> String {
         let mut store = lock(&self.inner.store);
         let key = options.key.unwrap_or_else(|| {
-            let mut part = || (0..4).map(|_| fastrand::alphanumeric()).collect::<String>();
+            let part = || (0..4).map(|_| fastrand::alphanumeric()).collect::<String>();
             format!("{}-{}", part(), part())
         });
         let share = Share {
             name: options.name,
             password: options.password,
-            roots: paths.iter().filter_map(|p| store.find(p)).map(|n| n.id).collect(),
+            roots: paths
+                .iter()
+                .filter_map(|p| store.find(p))
+                .map(|n| n.id)
+                .collect(),
             expired: options.expired,
             anonymous: options.anonymous,
             created: Timestamp::now(),

@@ -35,7 +35,7 @@ fn time_sign(unix: i64) -> Option<u32> {
 }
 
 /// The parameter for a path at an instant: name and value.
-fn web_parameter(path: &str, unix: i64, rand: u64) -> Option<(String, String)> {
+pub(super) fn web_parameter(path: &str, unix: i64, rand: u64) -> Option<(String, String)> {
     let time = time_sign(unix)?;
     let sum = crc32fast::hash(format!("{unix}|{rand}|{path}|web|3|{time}").as_bytes());
     Some((time.to_string(), format!("{unix}-{rand}-{sum}")))
@@ -127,7 +127,10 @@ mod tests {
             ),
         ];
         for (now, path, name, value) in vectors {
-            assert!(web_signature_ok(path, name, value, now, 0), "{path} {value}");
+            assert!(
+                web_signature_ok(path, name, value, now, 0),
+                "{path} {value}"
+            );
             assert!(looks_signed(name, value));
             assert!(!web_signature_ok("/b/api/other", name, value, now, 0));
             assert!(!web_signature_ok(path, "1", value, now, 0));
@@ -207,7 +210,10 @@ mod tests {
             assert_eq!(direct_hash(path, expiry, rand, uid, key), hash);
             let auth = format!("{expiry}-{rand}-{uid}-{hash}");
             assert!(direct_auth_ok(path, &auth, uid, key, expiry));
-            assert!(!direct_auth_ok(path, &auth, uid, key, expiry + 1), "expired");
+            assert!(
+                !direct_auth_ok(path, &auth, uid, key, expiry + 1),
+                "expired"
+            );
             assert!(!direct_auth_ok(path, &auth, uid, "other", expiry));
             assert!(!direct_auth_ok(path, &auth, uid + 1, key, expiry));
         }

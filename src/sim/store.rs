@@ -39,7 +39,10 @@ pub(super) struct Node {
 impl Node {
     /// The row as a listing shows it (section 5.4).
     pub(super) fn row(&self) -> Value {
-        let time = |t: Timestamp| t.display_with_offset(Offset::constant(8)).to_string();
+        let time = |t: Timestamp| {
+            let whole = Timestamp::from_second(t.as_second()).unwrap_or(t);
+            whole.display_with_offset(Offset::constant(8)).to_string()
+        };
         json!({
             "FileId": self.id,
             "FileName": self.name,
@@ -179,7 +182,11 @@ impl Store {
 
     /// The rows put into the bin themselves.
     pub(super) fn bin(&self) -> Vec<i64> {
-        self.nodes.values().filter(|n| n.trashed).map(|n| n.id).collect()
+        self.nodes
+            .values()
+            .filter(|n| n.trashed)
+            .map(|n| n.id)
+            .collect()
     }
 
     /// The first row of that name in a folder.
@@ -239,16 +246,27 @@ impl Store {
 
     /// The object of an MD5 and size.
     pub(super) fn object(&self, etag: &str, size: u64) -> Option<&Object> {
-        self.objects.get(etag)?.iter().find(|o| o.blob.len() == size)
+        self.objects
+            .get(etag)?
+            .iter()
+            .find(|o| o.blob.len() == size)
     }
 
     /// The object that a download names: by MD5 and key flag alone (section 5.8, step 1).
     pub(super) fn object_by_flag(&self, etag: &str, key_flag: &str) -> Option<&Object> {
-        self.objects.get(etag)?.iter().find(|o| o.key_flag == key_flag)
+        self.objects
+            .get(etag)?
+            .iter()
+            .find(|o| o.key_flag == key_flag)
     }
 
     /// Adds a row; the caller has checked parent and name.
-    pub(super) fn insert(&mut self, parent: i64, name: &str, file: Option<(&str, &Object)>) -> Node {
+    pub(super) fn insert(
+        &mut self,
+        parent: i64,
+        name: &str,
+        file: Option<(&str, &Object)>,
+    ) -> Node {
         let now = Timestamp::now();
         let node = Node {
             id: self.fresh_id(),
@@ -286,7 +304,10 @@ impl Store {
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };
-        let old = (node.parent, std::mem::replace(&mut node.name, name.to_owned()));
+        let old = (
+            node.parent,
+            std::mem::replace(&mut node.name, name.to_owned()),
+        );
         node.parent = parent;
         node.updated = Timestamp::now();
         if old.0 != parent {
@@ -296,7 +317,10 @@ impl Store {
             self.children.entry(parent).or_default().insert(id);
         }
         self.forget_name(old, id);
-        self.names.entry((parent, name.to_owned())).or_default().push(id);
+        self.names
+            .entry((parent, name.to_owned()))
+            .or_default()
+            .push(id);
     }
 
     fn forget_name(&mut self, key: (i64, String), id: i64) {

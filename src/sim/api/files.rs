@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use crate::sim::cdn;
 use crate::sim::faults::FaultKind;
-use crate::sim::http::{Answer, Call, field, int, list as items, lock, not_found, number, ok, refused, text};
+use crate::sim::http::{
+    Answer, Call, field, int, list as items, lock, not_found, number, ok, refused, text,
+};
 use crate::sim::options::PageRows;
 use crate::sim::store::{Node, ROOT, sort};
 
@@ -26,7 +28,11 @@ pub(super) fn list(call: &Call) -> Answer {
     let store = lock(&call.cloud.store);
     let search = query.get("SearchData").unwrap_or("");
     let rows: Vec<&Node> = if query.flag("trashed") {
-        store.bin().into_iter().filter_map(|id| store.get(id)).collect()
+        store
+            .bin()
+            .into_iter()
+            .filter_map(|id| store.get(id))
+            .collect()
     } else if !search.is_empty() {
         let mut found = Vec::new();
         let mut folders = vec![parent];
@@ -92,7 +98,10 @@ impl Page {
         let limit = match call.settings.page_rows {
             PageRows::Fixed(rows) => rows.max(1),
             PageRows::Limit => {
-                let asked = call.query.int("limit").and_then(|n| usize::try_from(n).ok());
+                let asked = call
+                    .query
+                    .int("limit")
+                    .and_then(|n| usize::try_from(n).ok());
                 asked.filter(|n| *n > 0).map_or(LIMIT, |n| n.min(LIMIT))
             }
         };
@@ -112,7 +121,9 @@ impl Page {
             _ => "-1".to_owned(),
         };
         match call.fault {
-            Some(FaultKind::LackRows { rows, .. }) => shown.truncate(shown.len().saturating_sub(rows)),
+            Some(FaultKind::LackRows { rows, .. }) => {
+                shown.truncate(shown.len().saturating_sub(rows))
+            }
             Some(FaultKind::RepeatRow { .. }) => shown.extend(shown.first().copied()),
             _ => {}
         }
@@ -203,7 +214,7 @@ pub(super) fn download_info(call: &Call) -> Answer {
         name,
     ) {
         Ok(url) => ok(json!({"DownloadUrl": url})),
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 

@@ -17,9 +17,9 @@ fn key_ok(key: &str) -> bool {
 }
 
 /// The share of a key, if the password is right; else the refusal.
-fn opened<'s>(store: &'s Store, key: &str, password: &str) -> Result<&'s Share, Answer> {
+fn opened<'s>(store: &'s Store, key: &str, password: &str) -> Result<&'s Share, Box<Answer>> {
     if !key_ok(key) {
-        return Err(refused(5103, "ShareKey格式异常"));
+        return Err(refused(5103, "ShareKey格式异常").into());
     }
     let share = store
         .shares
@@ -30,10 +30,10 @@ fn opened<'s>(store: &'s Store, key: &str, password: &str) -> Result<&'s Share, 
         .as_ref()
         .is_some_and(|p| !p.eq_ignore_ascii_case(password))
     {
-        return Err(refused(5103, "提取码错误"));
+        return Err(refused(5103, "提取码错误").into());
     }
     if share.expired {
-        return Err(refused(5104, "分享已过期"));
+        return Err(refused(5104, "分享已过期").into());
     }
     Ok(share)
 }
@@ -66,7 +66,7 @@ pub(super) fn get(call: &Call) -> Answer {
         query.get("SharePwd").unwrap_or(""),
     ) {
         Ok(share) => share,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let parent = query.int("parentFileId").unwrap_or(ROOT);
     // The service lists any folder of the caller's own drive here, shared or not.
@@ -102,7 +102,7 @@ pub(super) fn download(call: &Call) -> Answer {
         let store = lock(&call.cloud.store);
         let share = match opened(&store, text(body, "shareKey"), text(body, "SharePwd")) {
             Ok(share) => share,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         if !call.signed_in && !share.anonymous {
             return refused(5112, "请登录后下载");
@@ -115,7 +115,9 @@ pub(super) fn download(call: &Call) -> Answer {
             return not_found();
         };
         let size = int(body, "size").and_then(|n| u64::try_from(n).ok());
-        let right = node.etag.eq_ignore_ascii_case(etag) && node.key_flag == flag && size == Some(node.size);
+        let right = node.etag.eq_ignore_ascii_case(etag)
+            && node.key_flag == flag
+            && size == Some(node.size);
         // What is missing is named by `download`; what is wrong names no file.
         if !right && !etag.is_empty() && !flag.is_empty() {
             return not_found();
@@ -124,7 +126,7 @@ pub(super) fn download(call: &Call) -> Answer {
     };
     match cdn::download(call, etag, flag, &name) {
         Ok(url) => ok(json!({"DownloadURL": url})),
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 
@@ -135,7 +137,15 @@ mod tests {
     #[test]
     fn a_share_key_is_letters_and_digits_around_one_hyphen() {
         assert!(key_ok("abcd-EfGh"));
-        for bad in ["", "abcd", "-", "abcd-", "ab-cd-ef", "ab_d-efgh", "密码-abcd"] {
+        for bad in [
+            "",
+            "abcd",
+            "-",
+            "abcd-",
+            "ab-cd-ef",
+            "ab_d-efgh",
+            "密码-abcd",
+        ] {
             assert!(!key_ok(bad), "{bad}");
         }
     }
