@@ -76,12 +76,7 @@ impl Links {
 }
 
 /// Makes a link for a file named by MD5 and key flag; the refusal if it may not be fetched.
-pub(super) fn download(
-    call: &Call,
-    etag: &str,
-    key_flag: &str,
-    name: &str,
-) -> Result<String, Box<Answer>> {
+pub(super) fn download(call: &Call, etag: &str, key_flag: &str, name: &str) -> Result<String, Box<Answer>> {
     if etag.is_empty() {
         return Err(refused(400, "请输入Etag").into());
     }
@@ -183,9 +178,8 @@ pub(super) fn inner(call: &Call) -> Answer {
         Relay::Bytes => serve(call, &link, false),
         Relay::Html => {
             let place = place.replace('&', "&amp;");
-            let page = format!(
-                "<html><body>您的请求将被重定向到：<a href='{place}'>redirect</a></body></html>"
-            );
+            let page =
+                format!("<html><body>您的请求将被重定向到：<a href='{place}'>redirect</a></body></html>");
             answer(200, "text/html; charset=utf-8", page)
         }
     }

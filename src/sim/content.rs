@@ -81,14 +81,8 @@ impl From<Vec<u8>> for Content {
 #[derive(Clone, Debug)]
 pub(super) enum Blob {
     Whole(Bytes),
-    Repeat {
-        block: Bytes,
-        len: u64,
-    },
-    Parts {
-        parts: Arc<Vec<(u64, Bytes)>>,
-        len: u64,
-    },
+    Repeat { block: Bytes, len: u64 },
+    Parts { parts: Arc<Vec<(u64, Bytes)>>, len: u64 },
 }
 
 impl Blob {
@@ -135,9 +129,7 @@ impl Blob {
                 }
             }
         };
-        let within = usize::try_from(within)
-            .unwrap_or(usize::MAX)
-            .min(piece.len());
+        let within = usize::try_from(within).unwrap_or(usize::MAX).min(piece.len());
         let take = usize::try_from(max)
             .unwrap_or(usize::MAX)
             .min(piece.len() - within);

@@ -49,16 +49,8 @@ pub(super) fn direct(call: &Call) -> Answer {
             .find(within)
             .or_else(|| within.parse().ok().and_then(|id| store.get(id)));
         node.filter(|n| !n.folder && !store.in_bin(n.id))
-            .filter(|n| {
-                store
-                    .chain(n.id)
-                    .any(|above| store.direct.contains(&above.id))
-            })
-            .and_then(|n| {
-                store
-                    .object(&n.etag, n.size)
-                    .map(|o| (n.clone(), o.blob.clone()))
-            })
+            .filter(|n| store.chain(n.id).any(|above| store.direct.contains(&above.id)))
+            .and_then(|n| store.object(&n.etag, n.size).map(|o| (n.clone(), o.blob.clone())))
     };
     let Some((node, blob)) = found else {
         return answer(404, "text/plain", "not found");

@@ -162,11 +162,7 @@ impl Cloud {
         let share = Share {
             name: options.name,
             password: options.password,
-            roots: paths
-                .iter()
-                .filter_map(|p| store.find(p))
-                .map(|n| n.id)
-                .collect(),
+            roots: paths.iter().filter_map(|p| store.find(p)).map(|n| n.id).collect(),
             expired: options.expired,
             anonymous: options.anonymous,
             created: Timestamp::now(),

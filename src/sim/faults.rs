@@ -56,19 +56,13 @@ impl Fault {
     /// Lets `calls` pass first.
     #[must_use]
     pub fn after(self, calls: u64) -> Fault {
-        Fault {
-            skip: calls,
-            ..self
-        }
+        Fault { skip: calls, ..self }
     }
 
     /// Strikes `calls` calls.
     #[must_use]
     pub fn times(self, calls: u64) -> Fault {
-        Fault {
-            times: calls,
-            ..self
-        }
+        Fault { times: calls, ..self }
     }
 }
 
@@ -196,9 +190,7 @@ impl Faults {
     pub(super) fn cut(&self, answer: Answer, kind: &FaultKind) -> Answer {
         let (after, then) = match kind {
             FaultKind::Truncate(after) => (*after, Then::Break),
-            FaultKind::Stall { after, lasting } => {
-                (*after, Then::Wait(self.gate.subscribe(), *lasting))
-            }
+            FaultKind::Stall { after, lasting } => (*after, Then::Wait(self.gate.subscribe(), *lasting)),
             _ => return answer,
         };
         answer.map(|body| cut_body(body, after, then))
@@ -266,8 +258,9 @@ fn cut_body(body: Body, after: u64, then: Then) -> Body {
         rest: None,
         then,
     };
-    let frames = stream::unfold(cut, |mut cut| async move {
-        cut.next().await.map(|item| (item, cut))
-    });
+    let frames = stream::unfold(
+        cut,
+        |mut cut| async move { cut.next().await.map(|item| (item, cut)) },
+    );
     StreamBody::new(frames).boxed_unsync()
 }

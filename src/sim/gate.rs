@@ -39,15 +39,9 @@ struct Record {
 
 impl Gate {
     /// A new token: shaped as a JWT, good for `settings.token_life`; the oldest one goes if there are too many.
-    pub(super) fn issue(
-        &self,
-        settings: &Settings,
-        uid: i64,
-        username: &str,
-    ) -> (String, Timestamp) {
+    pub(super) fn issue(&self, settings: &Settings, uid: i64, username: &str) -> (String, Timestamp) {
         let now = Timestamp::now();
-        let exp =
-            now.as_second() + i64::try_from(settings.token_life.as_secs()).unwrap_or(i64::MAX / 2);
+        let exp = now.as_second() + i64::try_from(settings.token_life.as_secs()).unwrap_or(i64::MAX / 2);
         let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let mut random = [0; 32];
         fastrand::fill(&mut random);
@@ -109,12 +103,7 @@ impl Gate {
     }
 
     /// Ban and pace; the refusal if one applies.
-    pub(super) fn pace(
-        &self,
-        settings: &Settings,
-        endpoint: &'static str,
-        peer: IpAddr,
-    ) -> Option<Answer> {
+    pub(super) fn pace(&self, settings: &Settings, endpoint: &'static str, peer: IpAddr) -> Option<Answer> {
         let interval = settings
             .intervals
             .get(endpoint)
@@ -145,9 +134,7 @@ impl Gate {
     /// Violations of the pace, of one endpoint or all.
     pub(super) fn violations(&self, endpoint: Option<&str>) -> u64 {
         let record = lock(&self.record);
-        endpoint.map_or(record.total, |e| {
-            record.by_endpoint.get(e).copied().unwrap_or(0)
-        })
+        endpoint.map_or(record.total, |e| record.by_endpoint.get(e).copied().unwrap_or(0))
     }
 
     /// Forgets violations, bans and sign-ins.
@@ -200,10 +187,7 @@ pub(super) fn unauthorized(settings: &Settings) -> Answer {
         AuthError::Code20101 => (200, 20101, "请登录"),
         AuthError::Code2 => (401, 2, "token is expired"),
     };
-    json_answer(
-        status,
-        &json!({"code": code, "message": message, "data": null}),
-    )
+    json_answer(status, &json!({"code": code, "message": message, "data": null}))
 }
 
 /// Refuses while the account is locked.
@@ -218,18 +202,12 @@ pub(super) fn risk(settings: &Settings, signing_in: bool) -> Option<Answer> {
 
 fn banned(settings: &Settings, peer: IpAddr) -> Answer {
     let message = format!("123pan-global-slb forbidden client ip {peer}");
-    json_answer(
-        settings.ban_status,
-        &json!({"code": "403", "message": message}),
-    )
+    json_answer(settings.ban_status, &json!({"code": "403", "message": message}))
 }
 
 fn too_fast(settings: &Settings, endpoint: &str) -> Answer {
     let mut answer = match settings.too_fast {
-        TooFast::Status429 => json_answer(
-            429,
-            &json!({"code": 429, "message": "请求太频繁", "data": null}),
-        ),
+        TooFast::Status429 => json_answer(429, &json!({"code": 429, "message": "请求太频繁", "data": null})),
         TooFast::Code429 => refused(429, "请求太频繁"),
         TooFast::Text if endpoint == "download_info" => {
             refused(CODE_MESSAGE_ONLY, "下载操作频繁，请稍后再试")

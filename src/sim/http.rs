@@ -86,10 +86,7 @@ impl Query {
 
     /// The first value of a key in exactly this casing.
     pub(super) fn exact(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(k, _)| k == key)
-            .map(|(_, v)| v.as_str())
+        self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
     }
 
     pub(super) fn int(&self, key: &str) -> Option<i64> {
@@ -140,20 +137,14 @@ pub(super) fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
 
 /// Reads the body of a call: JSON, or a form. None if it is neither or too long.
 pub(super) async fn read_body(parts: &Parts, body: Incoming) -> Option<Value> {
-    let bytes = Limited::new(body, CALL_LIMIT)
-        .collect()
-        .await
-        .ok()?
-        .to_bytes();
+    let bytes = Limited::new(body, CALL_LIMIT).collect().await.ok()?.to_bytes();
     if bytes.is_empty() {
         return Some(Value::Null);
     }
     let kind = header(&parts.headers, CONTENT_TYPE.as_str()).unwrap_or("");
     if kind.starts_with("application/x-www-form-urlencoded") {
         let pairs = url::form_urlencoded::parse(&bytes).into_owned();
-        return Some(Value::Object(
-            pairs.map(|(k, v)| (k, Value::String(v))).collect(),
-        ));
+        return Some(Value::Object(pairs.map(|(k, v)| (k, Value::String(v))).collect()));
     }
     serde_json::from_slice(&bytes).ok()
 }
@@ -171,8 +162,7 @@ pub(super) fn full(bytes: impl Into<Bytes>) -> Body {
 /// An answer with a status, a media type and a body.
 pub(super) fn answer(status: u16, kind: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(full(body));
-    *answer.status_mut() =
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     answer
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -191,10 +181,7 @@ pub(super) fn ok(data: Value) -> Answer {
 
 /// HTTP 200 with a code, a message and data.
 pub(super) fn coded(code: i64, message: &str, data: Value) -> Answer {
-    json_answer(
-        200,
-        &json!({"code": code, "message": message, "data": data}),
-    )
+    json_answer(200, &json!({"code": code, "message": message, "data": data}))
 }
 
 /// HTTP 200 with a code and a message.

@@ -46,8 +46,8 @@ pub use self::counters::Counters;
 pub use self::drive::ShareOptions;
 pub use self::faults::{Fault, FaultKind};
 pub use self::options::{
-    AuthError, CityRule, Clash, DirectAuth, DirectHead, LinkForm, Options, PageRows, RefererRule,
-    Relay, Risk, Settings, SignatureRule, TooFast,
+    AuthError, CityRule, Clash, DirectAuth, DirectHead, LinkForm, Options, PageRows, RefererRule, Relay,
+    Risk, Settings, SignatureRule, TooFast,
 };
 pub use self::seed::{SEED, Seed};
 

@@ -84,10 +84,7 @@ impl Cloud {
         let bytes = |b: &'static [u8]| Content::Bytes(b.into());
         self.add_file("/Documents/readme.txt", README);
         self.add_file("/Documents/empty.txt", "");
-        self.add_file(
-            "/Documents/Notes/2026/January/日记.md",
-            "# 一月\n\n- dav123\n",
-        );
+        self.add_file("/Documents/Notes/2026/January/日记.md", "# 一月\n\n- dav123\n");
         self.add_file("/电影/测试影片 (2026)/测试影片.mp4", bytes(CLIP));
         self.add_file("/电影/测试影片 (2026)/测试影片.srt", SRT);
         self.add_file("/电影/测试影片 (2026)/测试影片.zh.ass", ASS);
@@ -101,10 +98,7 @@ impl Cloud {
         }
         self.add_folder("/怪名字/folder #1 & 100% + 'more'/空文件夹");
         for n in 1..=CROWD {
-            self.add_file(
-                &format!("/许多文件/{n:04}.txt"),
-                format!("{n}\n").into_bytes(),
-            );
+            self.add_file(&format!("/许多文件/{n:04}.txt"), format!("{n}\n").into_bytes());
         }
         self.add_file_with_etag(
             "/Downloads/big.bin",
@@ -182,9 +176,7 @@ mod tests {
         assert_eq!(cloud.names("/许多文件").unwrap().len(), CROWD);
         for name in SEED.direct_files {
             assert!(
-                cloud
-                    .stat(&format!("{}/{name}", SEED.direct_folder))
-                    .is_some(),
+                cloud.stat(&format!("{}/{name}", SEED.direct_folder)).is_some(),
                 "{name}"
             );
         }

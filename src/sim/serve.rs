@@ -10,8 +10,8 @@ use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use hyper::header::{
-    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HeaderMap, HeaderValue,
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderValue,
 };
 use hyper::{Response, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -45,19 +45,15 @@ impl Download<'_> {
     pub(super) fn answer(&self) -> Answer {
         let len = self.blob.len();
         let tag = format!("\"{}\"", self.etag);
-        let wanted = header(self.headers, "range")
-            .filter(|_| !self.ignore_range && self.if_range_holds(&tag));
+        let wanted =
+            header(self.headers, "range").filter(|_| !self.ignore_range && self.if_range_holds(&tag));
         let (status, start, end) = match wanted.map(|text| parse_range(text, len)) {
             None | Some(Range::Unusable) => (StatusCode::OK, 0, len),
             Some(Range::Bytes(start, end)) => (StatusCode::PARTIAL_CONTENT, start, end),
             Some(Range::Unsatisfiable) => {
                 let mut answer = Response::new(empty());
                 *answer.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-                set(
-                    answer.headers_mut(),
-                    CONTENT_RANGE,
-                    &format!("bytes */{len}"),
-                );
+                set(answer.headers_mut(), CONTENT_RANGE, &format!("bytes */{len}"));
                 return answer;
             }
         };
@@ -81,10 +77,7 @@ impl Download<'_> {
         }
         set(headers, ETAG, &tag);
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/octet-stream"),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         let name = utf8_percent_encode(self.name, NON_ALPHANUMERIC);
         set(
             headers,
@@ -130,10 +123,7 @@ fn parse_range(text: &str, len: u64) -> Range {
     let (start, end) = match (first.is_empty(), last.is_empty()) {
         (true, true) => return Range::Unusable,
         (true, false) => match number(last) {
-            Some(suffix) => (
-                len.saturating_sub(suffix),
-                if suffix == 0 { 0 } else { len },
-            ),
+            Some(suffix) => (len.saturating_sub(suffix), if suffix == 0 { 0 } else { len }),
             None => return Range::Unusable,
         },
         (false, true) => match number(first) {

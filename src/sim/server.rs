@@ -15,9 +15,7 @@ use tokio::task::JoinSet;
 
 use super::api::{self, Access};
 use super::faults::FaultKind;
-use super::http::{
-    Answer, Call, Query, answer, header, json_answer, lock, page, read_body, refused,
-};
+use super::http::{Answer, Call, Query, answer, header, json_answer, lock, page, read_body, refused};
 use super::options::Risk;
 use super::{Inner, cdn, direct, gate, storage};
 
@@ -84,10 +82,7 @@ fn target(cloud: &Inner, method: &Method, path: &str) -> Target {
         .map(|p| (*p, api::WEB))
         .chain([("/open", api::OPEN)]);
     for (prefix, routes) in tables {
-        let Some(rest) = path
-            .strip_prefix(prefix)
-            .filter(|rest| rest.starts_with('/'))
-        else {
+        let Some(rest) = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')) else {
             continue;
         };
         if let Some(route) = routes
@@ -151,11 +146,9 @@ async fn serve(cloud: &Inner, request: Request<Incoming>, peer: IpAddr) -> io::R
             call.prefix = prefix;
             call.path = path.get(cut..).unwrap_or("");
             // Signature and path are of the URL as sent.
-            match admit(&call, route, &path).or_else(|| {
-                (route.name == "sign_in")
-                    .then(|| login_refusal(&call))
-                    .flatten()
-            }) {
+            match admit(&call, route, &path)
+                .or_else(|| (route.name == "sign_in").then(|| login_refusal(&call)).flatten())
+            {
                 Some(refusal) => refusal,
                 None => match read_body(&parts, body).await {
                     Some(value) => {
@@ -191,43 +184,37 @@ enum Struck {
 
 async fn strike(cloud: &Inner, name: &str, page_asked: Option<u64>) -> io::Result<Struck> {
     loop {
-        return Ok(Struck::Answer(
-            match cloud.faults.strike(name, page_asked) {
-                Some(FaultKind::Delay(time)) => {
-                    tokio::time::sleep(time).await;
-                    continue;
-                }
-                Some(FaultKind::Drop) => return Err(closed()),
-                Some(FaultKind::Status(status, retry_after)) => {
-                    let mut answer = answer(status, "text/plain", "fault");
-                    if let Some(seconds) = retry_after {
-                        answer
-                            .headers_mut()
-                            .insert(RETRY_AFTER, HeaderValue::from(seconds));
-                    }
+        return Ok(Struck::Answer(match cloud.faults.strike(name, page_asked) {
+            Some(FaultKind::Delay(time)) => {
+                tokio::time::sleep(time).await;
+                continue;
+            }
+            Some(FaultKind::Drop) => return Err(closed()),
+            Some(FaultKind::Status(status, retry_after)) => {
+                let mut answer = answer(status, "text/plain", "fault");
+                if let Some(seconds) = retry_after {
                     answer
+                        .headers_mut()
+                        .insert(RETRY_AFTER, HeaderValue::from(seconds));
                 }
-                Some(FaultKind::Html) => page(200),
-                Some(FaultKind::Code(code, message)) => json_answer(
-                    200,
-                    &json!({"code": code, "message": message, "data": null}),
-                ),
-                Some(FaultKind::GarbageJson) => answer(
-                    200,
-                    "application/json",
-                    "{\"code\":0,\"message\":\"ok\",\"data\":{",
-                ),
-                other => return Ok(Struck::Pass(other)),
-            },
-        ));
+                answer
+            }
+            Some(FaultKind::Html) => page(200),
+            Some(FaultKind::Code(code, message)) => {
+                json_answer(200, &json!({"code": code, "message": message, "data": null}))
+            }
+            Some(FaultKind::GarbageJson) => answer(
+                200,
+                "application/json",
+                "{\"code\":0,\"message\":\"ok\",\"data\":{",
+            ),
+            other => return Ok(Struck::Pass(other)),
+        }));
     }
 }
 
 fn closed() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::ConnectionAborted,
-        "a fault closes the connection",
-    )
+    io::Error::new(io::ErrorKind::ConnectionAborted, "a fault closes the connection")
 }
 
 /// The refusal of a call by platform, signature, token or account lock.

@@ -127,10 +127,7 @@ mod tests {
             ),
         ];
         for (now, path, name, value) in vectors {
-            assert!(
-                web_signature_ok(path, name, value, now, 0),
-                "{path} {value}"
-            );
+            assert!(web_signature_ok(path, name, value, now, 0), "{path} {value}");
             assert!(looks_signed(name, value));
             assert!(!web_signature_ok("/b/api/other", name, value, now, 0));
             assert!(!web_signature_ok(path, "1", value, now, 0));
@@ -210,10 +207,7 @@ mod tests {
             assert_eq!(direct_hash(path, expiry, rand, uid, key), hash);
             let auth = format!("{expiry}-{rand}-{uid}-{hash}");
             assert!(direct_auth_ok(path, &auth, uid, key, expiry));
-            assert!(
-                !direct_auth_ok(path, &auth, uid, key, expiry + 1),
-                "expired"
-            );
+            assert!(!direct_auth_ok(path, &auth, uid, key, expiry + 1), "expired");
             assert!(!direct_auth_ok(path, &auth, uid, "other", expiry));
             assert!(!direct_auth_ok(path, &auth, uid + 1, key, expiry));
         }

@@ -182,11 +182,7 @@ impl Store {
 
     /// The rows put into the bin themselves.
     pub(super) fn bin(&self) -> Vec<i64> {
-        self.nodes
-            .values()
-            .filter(|n| n.trashed)
-            .map(|n| n.id)
-            .collect()
+        self.nodes.values().filter(|n| n.trashed).map(|n| n.id).collect()
     }
 
     /// The first row of that name in a folder.
@@ -246,27 +242,16 @@ impl Store {
 
     /// The object of an MD5 and size.
     pub(super) fn object(&self, etag: &str, size: u64) -> Option<&Object> {
-        self.objects
-            .get(etag)?
-            .iter()
-            .find(|o| o.blob.len() == size)
+        self.objects.get(etag)?.iter().find(|o| o.blob.len() == size)
     }
 
     /// The object that a download names: by MD5 and key flag alone (section 5.8, step 1).
     pub(super) fn object_by_flag(&self, etag: &str, key_flag: &str) -> Option<&Object> {
-        self.objects
-            .get(etag)?
-            .iter()
-            .find(|o| o.key_flag == key_flag)
+        self.objects.get(etag)?.iter().find(|o| o.key_flag == key_flag)
     }
 
     /// Adds a row; the caller has checked parent and name.
-    pub(super) fn insert(
-        &mut self,
-        parent: i64,
-        name: &str,
-        file: Option<(&str, &Object)>,
-    ) -> Node {
+    pub(super) fn insert(&mut self, parent: i64, name: &str, file: Option<(&str, &Object)>) -> Node {
         let now = Timestamp::now();
         let node = Node {
             id: self.fresh_id(),
@@ -304,10 +289,7 @@ impl Store {
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };
-        let old = (
-            node.parent,
-            std::mem::replace(&mut node.name, name.to_owned()),
-        );
+        let old = (node.parent, std::mem::replace(&mut node.name, name.to_owned()));
         node.parent = parent;
         node.updated = Timestamp::now();
         if old.0 != parent {
@@ -317,10 +299,7 @@ impl Store {
             self.children.entry(parent).or_default().insert(id);
         }
         self.forget_name(old, id);
-        self.names
-            .entry((parent, name.to_owned()))
-            .or_default()
-            .push(id);
+        self.names.entry((parent, name.to_owned())).or_default().push(id);
     }
 
     fn forget_name(&mut self, key: (i64, String), id: i64) {

@@ -38,12 +38,7 @@ impl Received {
 }
 
 /// One request on a connection of its own; none if there was no answer.
-async fn send(
-    method: &str,
-    url: &str,
-    headers: &[(&str, &str)],
-    body: impl Into<Bytes>,
-) -> Option<Received> {
+async fn send(method: &str, url: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Option<Received> {
     let rest = url.strip_prefix("http://").unwrap();
     let slash = rest.find('/').unwrap();
     let (host, target) = rest.split_at(slash);
@@ -52,10 +47,7 @@ async fn send(
         .await
         .unwrap();
     let running = tokio::spawn(connection);
-    let mut request = Request::builder()
-        .method(method)
-        .uri(target)
-        .header("host", host);
+    let mut request = Request::builder().method(method).uri(target).header("host", host);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -121,8 +113,7 @@ async fn web(cloud: &Cloud, token: &str, method: &str, path: &str, body: &Value)
 fn signed(cloud: &Cloud, path: &str) -> String {
     let bare = path.split('?').next().unwrap();
     let full = format!("/b/api{bare}");
-    let (name, value) =
-        super::sign::web_parameter(&full, Timestamp::now().as_second(), 77).unwrap();
+    let (name, value) = super::sign::web_parameter(&full, Timestamp::now().as_second(), 77).unwrap();
     let join = if path.contains('?') { '&' } else { '?' };
     format!("{}/b/api{path}{join}{name}={value}", cloud.base())
 }

@@ -28,10 +28,7 @@ enum Verdict {
 }
 
 fn verdict(call: &Call, store: &Store, id: i64, parent: i64, name: &str) -> Verdict {
-    let Some(other) = store
-        .children(parent)
-        .find(|n| n.name == name && n.id != id)
-    else {
+    let Some(other) = store.children(parent).find(|n| n.name == name && n.id != id) else {
         return Verdict::Go(name.to_owned());
     };
     match (int(&call.body, "duplicate"), call.settings.clash) {
@@ -103,8 +100,7 @@ pub(super) fn relocate(call: &Call) -> Answer {
 }
 
 pub(super) fn trash(call: &Call) -> Answer {
-    let into_bin =
-        flag(&call.body, "operation").unwrap_or(text(&call.body, "event") != "recycleRestore");
+    let into_bin = flag(&call.body, "operation").unwrap_or(text(&call.body, "event") != "recycleRestore");
     let mut store = lock(&call.cloud.store);
     let (mut rows, mut abnormal) = (Vec::new(), Vec::new());
     for item in list(&call.body, "fileTrashInfoList") {
@@ -135,10 +131,7 @@ pub(super) fn trash(call: &Call) -> Answer {
 pub(super) fn delete(call: &Call) -> Answer {
     let mut store = lock(&call.cloud.store);
     let wanted = ids(&call.body, "fileIdList");
-    if wanted
-        .iter()
-        .any(|id| !store.get(*id).is_some_and(|n| n.trashed))
-    {
+    if wanted.iter().any(|id| !store.get(*id).is_some_and(|n| n.trashed)) {
         return not_found();
     }
     wanted.into_iter().for_each(|id| store.delete(id));

@@ -4,9 +4,7 @@ use serde_json::{Value, json};
 
 use crate::sim::cdn;
 use crate::sim::faults::FaultKind;
-use crate::sim::http::{
-    Answer, Call, field, int, list as items, lock, not_found, number, ok, refused, text,
-};
+use crate::sim::http::{Answer, Call, field, int, list as items, lock, not_found, number, ok, refused, text};
 use crate::sim::options::PageRows;
 use crate::sim::store::{Node, ROOT, sort};
 
@@ -28,11 +26,7 @@ pub(super) fn list(call: &Call) -> Answer {
     let store = lock(&call.cloud.store);
     let search = query.get("SearchData").unwrap_or("");
     let rows: Vec<&Node> = if query.flag("trashed") {
-        store
-            .bin()
-            .into_iter()
-            .filter_map(|id| store.get(id))
-            .collect()
+        store.bin().into_iter().filter_map(|id| store.get(id)).collect()
     } else if !search.is_empty() {
         let mut found = Vec::new();
         let mut folders = vec![parent];
@@ -98,10 +92,7 @@ impl Page {
         let limit = match call.settings.page_rows {
             PageRows::Fixed(rows) => rows.max(1),
             PageRows::Limit => {
-                let asked = call
-                    .query
-                    .int("limit")
-                    .and_then(|n| usize::try_from(n).ok());
+                let asked = call.query.int("limit").and_then(|n| usize::try_from(n).ok());
                 asked.filter(|n| *n > 0).map_or(LIMIT, |n| n.min(LIMIT))
             }
         };
@@ -121,9 +112,7 @@ impl Page {
             _ => "-1".to_owned(),
         };
         match call.fault {
-            Some(FaultKind::LackRows { rows, .. }) => {
-                shown.truncate(shown.len().saturating_sub(rows))
-            }
+            Some(FaultKind::LackRows { rows, .. }) => shown.truncate(shown.len().saturating_sub(rows)),
             Some(FaultKind::RepeatRow { .. }) => shown.extend(shown.first().copied()),
             _ => {}
         }

@@ -55,13 +55,7 @@ const fn route(
 
 /// Web calls (API page, sections 1.3, 5, 6, 7), below `/api`, `/a/api`, `/b/api`.
 pub(super) static WEB: &[Route] = &[
-    route(
-        "GET",
-        "/dydomain",
-        "dydomain",
-        Access::Public,
-        login::dydomain,
-    ),
+    route("GET", "/dydomain", "dydomain", Access::Public, login::dydomain),
     route(
         "GET",
         "/get/server/time",
@@ -69,20 +63,8 @@ pub(super) static WEB: &[Route] = &[
         Access::Public,
         login::server_time,
     ),
-    route(
-        "POST",
-        "/user/sign_in",
-        "sign_in",
-        Access::Login,
-        login::sign_in,
-    ),
-    route(
-        "POST",
-        "/user/logout",
-        "logout",
-        Access::Login,
-        login::logout,
-    ),
+    route("POST", "/user/sign_in", "sign_in", Access::Login, login::sign_in),
+    route("POST", "/user/logout", "logout", Access::Login, login::logout),
     route(
         "GET",
         "/user/qr-code/generate",
@@ -97,22 +79,10 @@ pub(super) static WEB: &[Route] = &[
         Access::Login,
         login::qr_result,
     ),
-    route(
-        "GET",
-        "/user/info",
-        "user_info",
-        Access::User,
-        login::user_info,
-    ),
+    route("GET", "/user/info", "user_info", Access::User, login::user_info),
     route("GET", "/file/list/new", "list", Access::User, files::list),
     route("POST", "/file/info", "file_info", Access::User, files::info),
-    route(
-        "GET",
-        "/file/detail",
-        "file_detail",
-        Access::User,
-        files::detail,
-    ),
+    route("GET", "/file/detail", "file_detail", Access::User, files::detail),
     route(
         "POST",
         "/restful/goapi/v1/file/details",
@@ -141,20 +111,8 @@ pub(super) static WEB: &[Route] = &[
         Access::User,
         files::traffic_check,
     ),
-    route(
-        "GET",
-        "/share/info",
-        "share_info",
-        Access::Public,
-        share::info,
-    ),
-    route(
-        "GET",
-        "/share/get",
-        "share_get",
-        Access::Anonymous,
-        share::get,
-    ),
+    route("GET", "/share/info", "share_info", Access::Public, share::info),
+    route("GET", "/share/get", "share_get", Access::Anonymous, share::get),
     route(
         "POST",
         "/share/download/info",
@@ -218,28 +176,10 @@ pub(super) static WEB: &[Route] = &[
         Access::User,
         upload::complete_old,
     ),
-    route(
-        "POST",
-        "/file/rename",
-        "rename",
-        Access::User,
-        change::rename,
-    ),
-    route(
-        "POST",
-        "/file/mod_pid",
-        "move",
-        Access::User,
-        change::relocate,
-    ),
+    route("POST", "/file/rename", "rename", Access::User, change::rename),
+    route("POST", "/file/mod_pid", "move", Access::User, change::relocate),
     route("POST", "/file/trash", "trash", Access::User, change::trash),
-    route(
-        "POST",
-        "/file/delete",
-        "delete",
-        Access::User,
-        change::delete,
-    ),
+    route("POST", "/file/delete", "delete", Access::User, change::delete),
     route(
         "POST",
         "/file/trash_delete_all",
@@ -279,13 +219,7 @@ pub(super) static OPEN: &[Route] = &[
         Access::Open,
         open::user_info,
     ),
-    route(
-        "GET",
-        "/api/v2/file/list",
-        "open_list",
-        Access::Open,
-        open::list,
-    ),
+    route("GET", "/api/v2/file/list", "open_list", Access::Open, open::list),
     route(
         "GET",
         "/api/v1/file/detail",

@@ -25,9 +25,7 @@ pub(super) fn access_token(call: &Call) -> Answer {
         .cloud
         .gate
         .issue(call.settings, identity.uid, &identity.phone);
-    ok(
-        json!({"accessToken": token, "expiredAt": until.display_with_offset(Offset::constant(8)).to_string()}),
-    )
+    ok(json!({"accessToken": token, "expiredAt": until.display_with_offset(Offset::constant(8)).to_string()}))
 }
 
 pub(super) fn user_info(call: &Call) -> Answer {
@@ -118,9 +116,7 @@ pub(super) fn download_info(call: &Call) -> Answer {
     let node = {
         let store = lock(&call.cloud.store);
         let id = call.query.exact("fileId").and_then(|v| v.parse().ok());
-        id.and_then(|id| store.get(id))
-            .filter(|n| !n.folder)
-            .cloned()
+        id.and_then(|id| store.get(id)).filter(|n| !n.folder).cloned()
     };
     let Some(node) = node else {
         return not_found();

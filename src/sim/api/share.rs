@@ -115,9 +115,7 @@ pub(super) fn download(call: &Call) -> Answer {
             return not_found();
         };
         let size = int(body, "size").and_then(|n| u64::try_from(n).ok());
-        let right = node.etag.eq_ignore_ascii_case(etag)
-            && node.key_flag == flag
-            && size == Some(node.size);
+        let right = node.etag.eq_ignore_ascii_case(etag) && node.key_flag == flag && size == Some(node.size);
         // What is missing is named by `download`; what is wrong names no file.
         if !right && !etag.is_empty() && !flag.is_empty() {
             return not_found();
@@ -137,15 +135,7 @@ mod tests {
     #[test]
     fn a_share_key_is_letters_and_digits_around_one_hyphen() {
         assert!(key_ok("abcd-EfGh"));
-        for bad in [
-            "",
-            "abcd",
-            "-",
-            "abcd-",
-            "ab-cd-ef",
-            "ab_d-efgh",
-            "密码-abcd",
-        ] {
+        for bad in ["", "abcd", "-", "abcd-", "ab-cd-ef", "ab_d-efgh", "密码-abcd"] {
             assert!(!key_ok(bad), "{bad}");
         }
     }

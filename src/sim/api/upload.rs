@@ -87,10 +87,7 @@ fn slice_size(settings: &Settings, size: u64) -> u64 {
 
 /// Code 5060 for an equal name.
 pub(super) fn clash(node: &Node) -> Answer {
-    let updated = node
-        .updated
-        .display_with_offset(Offset::constant(8))
-        .to_string();
+    let updated = node.updated.display_with_offset(Offset::constant(8)).to_string();
     coded(
         5060,
         "检测到1个同名文件",

@@ -21,13 +21,7 @@ async fn link(cloud: &Cloud, token: &str, path: &str) -> (String, String) {
         .json()["data"]["DownloadUrl"]
         .clone();
     let url = url.as_str().unwrap().to_owned();
-    let params = url
-        .split_once("params=")
-        .unwrap()
-        .1
-        .split('&')
-        .next()
-        .unwrap();
+    let params = url.split_once("params=").unwrap().1.split('&').next().unwrap();
     let inner = String::from_utf8(STANDARD.decode(params).unwrap()).unwrap();
     (url, inner)
 }
@@ -54,10 +48,7 @@ async fn a_download_goes_by_relay_and_inner_link_to_the_bytes() {
         cloud.settings().relay = relay;
         let answer = get(&inner, &[]).await;
         assert_eq!(
-            (
-                answer.status,
-                answer.json()["data"]["redirect_url"] == place
-            ),
+            (answer.status, answer.json()["data"]["redirect_url"] == place),
             (status, true)
         );
     }
@@ -71,10 +62,7 @@ async fn a_download_goes_by_relay_and_inner_link_to_the_bytes() {
         (206, "bytes 2000000-2000009/3000000")
     );
     assert_eq!(part.body, content.read(2_000_000, 10));
-    assert_eq!(
-        get(&place, &[("range", "bytes=3000000-")]).await.status,
-        416
-    );
+    assert_eq!(get(&place, &[("range", "bytes=3000000-")]).await.status, 416);
     let tag = whole.header("etag").to_owned();
     assert_eq!(
         get(&place, &[("range", "bytes=0-0"), ("if-range", &tag)])
@@ -94,10 +82,7 @@ async fn a_download_goes_by_relay_and_inner_link_to_the_bytes() {
         (200, "3000000", 0)
     );
     assert_eq!(
-        (
-            cloud.counters().get("cdn"),
-            cloud.counters().get("cdn_head")
-        ),
+        (cloud.counters().get("cdn"), cloud.counters().get("cdn_head")),
         (5, 1)
     );
     let leaked = get(&place, &[("authorization", "Bearer x")]).await;
@@ -108,7 +93,8 @@ async fn a_download_goes_by_relay_and_inner_link_to_the_bytes() {
     cloud.expire_links();
     assert_eq!(get(&place, &[]).await.status, 403);
     cloud.settings().link_form = LinkForm::UrlSafe;
-    let body = json!({"etag": cloud.stat("/big.bin").unwrap().1, "S3KeyFlag": format!("{}-0", cloud.options().uid)});
+    let body =
+        json!({"etag": cloud.stat("/big.bin").unwrap().1, "S3KeyFlag": format!("{}-0", cloud.options().uid)});
     let url = web(&cloud, &token, "POST", "/file/download_info", &body)
         .await
         .json()["data"]["DownloadUrl"]
@@ -133,17 +119,8 @@ async fn the_cdn_refuses_by_referer_and_by_city() {
     cloud.add_file("/a.txt", "abc");
     let place = cdn_url(&cloud, &token, "/a.txt").await;
     let (outer, inner) = link(&cloud, &token, "/a.txt").await;
-    let host = |url: &str| {
-        format!(
-            "{}/",
-            url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
-        )
-    };
-    let values = [
-        host(&outer),
-        host(&inner),
-        "https://yun.123pan.cn/".to_owned(),
-    ];
+    let host = |url: &str| format!("{}/", url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/"));
+    let values = [host(&outer), host(&inner), "https://yun.123pan.cn/".to_owned()];
     for (n, rule) in [RefererRule::Outer, RefererRule::Inner, RefererRule::Origin]
         .into_iter()
         .enumerate()
@@ -223,10 +200,7 @@ async fn faults_strike_where_and_as_often_as_asked() {
     cloud.fault(Fault::once("cdn", FaultKind::Truncate(300_001)).after(1));
     assert!(get(&place, &[]).await.whole);
     let cut = get(&place, &[]).await;
-    assert_eq!(
-        (cut.status, cut.whole, cut.body.len()),
-        (200, false, 300_001)
-    );
+    assert_eq!((cut.status, cut.whole, cut.body.len()), (200, false, 300_001));
     assert!(get(&place, &[]).await.whole);
     cloud.fault(Fault::once("cdn", FaultKind::Drop));
     assert!(send("GET", &place, &[], "").await.is_none());
@@ -256,10 +230,7 @@ async fn faults_strike_where_and_as_often_as_asked() {
     assert!(ask().await.body.starts_with(b"<!DOCTYPE"));
     assert_eq!(ask().await.code(), "403");
     assert_eq!(ask().await.code(), 0);
-    cloud.fault(Fault::forever(
-        "list",
-        FaultKind::LackRows { page: 1, rows: 1 },
-    ));
+    cloud.fault(Fault::forever("list", FaultKind::LackRows { page: 1, rows: 1 }));
     let short = page(&cloud, &token, 0, 1).await;
     assert_eq!(
         (short["data"]["Total"].clone(), short["data"]["Len"].clone()),

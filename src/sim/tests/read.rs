@@ -7,7 +7,8 @@ use crate::sim::{AuthError, Cloud, Options, PageRows, Settings, ShareOptions, To
 
 async fn token(cloud: &Cloud) -> String {
     let url = format!("{}/api/user/sign_in", cloud.base());
-    let body = json!({"passport": cloud.options().phone, "password": cloud.options().password, "remember": true});
+    let body =
+        json!({"passport": cloud.options().phone, "password": cloud.options().password, "remember": true});
     let answer = send("POST", &url, &[("platform", "web")], body.to_string())
         .await
         .unwrap();
@@ -21,8 +22,7 @@ async fn sign_in_takes_phone_and_mail_and_refuses_a_wrong_password() {
     token(&cloud).await;
     let url = format!("{}/b/api/user/sign_in", cloud.base());
     let mail =
-        json!({"mail": cloud.options().mail, "password": cloud.options().password, "type": 2})
-            .to_string();
+        json!({"mail": cloud.options().mail, "password": cloud.options().password, "type": 2}).to_string();
     assert_eq!(
         send("POST", &url, &[("platform", "web")], mail.clone())
             .await
@@ -36,9 +36,7 @@ async fn sign_in_takes_phone_and_mail_and_refuses_a_wrong_password() {
         "platform is missing"
     );
     let wrong = json!({"passport": cloud.options().phone, "password": "no"}).to_string();
-    let answer = send("POST", &url, &[("platform", "web")], wrong)
-        .await
-        .unwrap();
+    let answer = send("POST", &url, &[("platform", "web")], wrong).await.unwrap();
     assert_ne!(answer.code(), 200);
     assert!(!answer.json()["message"].as_str().unwrap().is_empty());
     assert_eq!(cloud.counters().get("sign_in"), 4);
@@ -60,9 +58,7 @@ async fn a_fourth_sign_in_ends_the_first_token() {
         401
     );
     assert_eq!(
-        web(&cloud, &last, "GET", "/user/info", &Value::Null)
-            .await
-            .code(),
+        web(&cloud, &last, "GET", "/user/info", &Value::Null).await.code(),
         0
     );
     cloud.expire_tokens();
@@ -84,11 +80,7 @@ async fn unsigned_and_wrongly_signed_calls_are_refused() {
     let headers = [("platform", "web"), ("authorization", auth.as_str())];
     let good = signed(&cloud, "/user/info");
     assert_eq!(get(&good, &headers).await.code(), 0);
-    assert_eq!(
-        get(&good, &headers[1..]).await.code(),
-        1,
-        "platform is missing"
-    );
+    assert_eq!(get(&good, &headers[1..]).await.code(), 1, "platform is missing");
     for bad in [
         format!("{}/b/api/user/info", cloud.base()),
         good.replace("/b/api", "/a/api"),
@@ -120,8 +112,7 @@ async fn listing_by_id_is_whole_and_listing_by_name_is_not() {
         );
     }
     assert!(seen.windows(2).all(|w| w[0] > w[1]) && seen.len() == 250);
-    let by_name =
-        "/file/list/new?driveId=0&limit=100&orderBy=file_name&orderDirection=asc&parentFileId=";
+    let by_name = "/file/list/new?driveId=0&limit=100&orderBy=file_name&orderDirection=asc&parentFileId=";
     let data = web(
         &cloud,
         &token,
@@ -167,20 +158,12 @@ async fn a_listing_that_comes_too_early_is_a_violation_and_many_are_a_ban() {
     .unwrap();
     let token = cloud.issue_token();
     let path = "/file/list/new?driveId=0&orderBy=file_id&parentFileId=0&Page=1";
-    assert_eq!(
-        web(&cloud, &token, "GET", path, &Value::Null).await.code(),
-        0
-    );
+    assert_eq!(web(&cloud, &token, "GET", path, &Value::Null).await.code(), 0);
     let early = web(&cloud, &token, "GET", path, &Value::Null).await;
     assert_eq!((early.status, early.header("retry-after")), (429, "2"));
     cloud.settings().too_fast = TooFast::Text;
     let early = web(&cloud, &token, "GET", path, &Value::Null).await;
-    assert!(
-        early.json()["message"]
-            .as_str()
-            .unwrap()
-            .contains("操作频繁")
-    );
+    assert!(early.json()["message"].as_str().unwrap().contains("操作频繁"));
     assert_eq!(cloud.violations_of("list"), 2);
     let banned = web(&cloud, &token, "GET", path, &Value::Null).await;
     assert_eq!(banned.code(), "403");
@@ -192,10 +175,7 @@ async fn a_listing_that_comes_too_early_is_a_violation_and_many_are_a_ban() {
         "403"
     );
     cloud.pardon();
-    assert_eq!(
-        web(&cloud, &token, "GET", path, &Value::Null).await.code(),
-        0
-    );
+    assert_eq!(web(&cloud, &token, "GET", path, &Value::Null).await.code(), 0);
 }
 
 #[tokio::test]
@@ -292,8 +272,7 @@ async fn the_open_platform_lists_what_is_in_the_bin_too() {
     let body = json!({"clientID": id.client_id, "clientSecret": id.client_secret}).to_string();
     let platform = ("platform", "open_platform");
     let url = format!("{open}/v1/access_token");
-    let token =
-        send("POST", &url, &[platform], body).await.unwrap().json()["data"]["accessToken"].clone();
+    let token = send("POST", &url, &[platform], body).await.unwrap().json()["data"]["accessToken"].clone();
     let auth = format!("Bearer {}", token.as_str().unwrap());
     let headers = [platform, ("authorization", auth.as_str())];
     let list = format!(

@@ -30,10 +30,7 @@ fn with(mut body: Value, more: Value) -> Value {
 }
 
 async fn urls(cloud: &Cloud, data: &Value, call: &str, end: u64) -> Vec<String> {
-    let body = with(
-        session(data),
-        json!({"partNumberStart": 1, "partNumberEnd": end}),
-    );
+    let body = with(session(data), json!({"partNumberStart": 1, "partNumberEnd": end}));
     let answer = post(cloud, call, body).await;
     let urls = answer["data"]["presignedUrls"].as_object().unwrap().clone();
     (1..end)
@@ -115,10 +112,7 @@ async fn an_equal_name_is_refused_numbered_or_overwritten_in_place() {
         );
         let data = post(&cloud, "/file/upload_request", body).await["data"].clone();
         let url = &urls(&cloud, &data, "/file/s3_upload_object/auth", 2).await[0];
-        assert_eq!(
-            send("PUT", url, &[], bytes.clone()).await.unwrap().status,
-            200
-        );
+        assert_eq!(send("PUT", url, &[], bytes.clone()).await.unwrap().status, 200);
         let done = complete(&cloud, &data, bytes.len(), false).await;
         assert_eq!(done["data"]["file_info"]["FileId"] == old, duplicate == 2);
         assert_eq!(cloud.read(name).unwrap(), bytes.as_bytes());
@@ -165,20 +159,15 @@ async fn a_presigned_url_expires_and_an_empty_file_can_be_put() {
 #[tokio::test]
 async fn folders_are_ensured_or_refused() {
     let cloud = cloud().await;
-    let plain =
-        json!({"driveId": 0, "etag": "", "fileName": "d", "parentFileId": 0, "size": 0, "type": 1});
-    let made =
-        post(&cloud, "/file/upload_request", plain.clone()).await["data"]["Info"]["FileId"].clone();
+    let plain = json!({"driveId": 0, "etag": "", "fileName": "d", "parentFileId": 0, "size": 0, "type": 1});
+    let made = post(&cloud, "/file/upload_request", plain.clone()).await["data"]["Info"]["FileId"].clone();
     assert_eq!(made, cloud.id("/d").unwrap());
     assert_eq!(
         post(&cloud, "/file/upload_request", plain.clone()).await["data"]["Info"]["FileId"],
         made
     );
     let strict = with(plain, json!({"NotReuse": true}));
-    assert_eq!(
-        post(&cloud, "/file/upload_request", strict).await["code"],
-        5060
-    );
+    assert_eq!(post(&cloud, "/file/upload_request", strict).await["code"], 5060);
 }
 
 #[tokio::test]
@@ -223,8 +212,7 @@ async fn rename_move_trash_restore_delete_and_copy_work_by_id() {
     );
     let target = cloud.add_folder("/t");
     let task =
-        post(&cloud, "/restful/goapi/v1/file/copy/async", copy(target)).await["data"]["taskId"]
-            .clone();
+        post(&cloud, "/restful/goapi/v1/file/copy/async", copy(target)).await["data"]["taskId"].clone();
     let token = cloud.issue_token();
     let mut seen = Vec::new();
     while seen.last() != Some(&2) {
