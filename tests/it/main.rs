@@ -5,4 +5,10 @@
 #[allow(dead_code)]
 mod world;
 
+mod faults;
+mod listing;
+
 mod read;
+
+mod share;
+mod sign_in;

@@ -53,6 +53,16 @@ impl World {
         }
     }
 
+    /// The same with more sections before the mounts.
+    pub async fn start_with(
+        options: Options,
+        sections: &str,
+        fill: impl FnOnce(&Cloud),
+        mounts: impl FnOnce(&Cloud) -> String,
+    ) -> Self {
+        Self::start(options, fill, |cloud| format!("{sections}\n{}", mounts(cloud))).await
+    }
+
     /// Stops the server (SIGKILL) and starts it again with the same configuration.
     pub fn restart(&mut self) {
         self.server.kill();
