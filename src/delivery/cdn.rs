@@ -51,8 +51,8 @@ pub struct Cdn {
 #[derive(Debug)]
 pub struct Lane(Option<OwnedSemaphorePermit>);
 
-/// One request to the CDN.
-#[derive(Debug, Clone, Copy)]
+/// One request to the CDN. Has no `Debug`, because of the URL.
+#[derive(Clone, Copy)]
 pub struct Ask<'a> {
     /// Absolute URL; a secret.
     pub url: &'a str,

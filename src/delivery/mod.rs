@@ -16,8 +16,6 @@ mod recent;
 mod redirect;
 mod referer;
 mod representation;
-#[cfg(test)]
-mod stand_in;
 mod strategy;
 #[cfg(test)]
 mod tests;

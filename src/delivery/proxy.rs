@@ -23,7 +23,7 @@ use super::upstream::{Opened, Refused, Source, Want};
 use crate::drive::{Error, ErrorKind, Retry};
 
 /// Bytes after which a resumed stream counts as getting on.
-const PROGRESS: u64 = 256 * 1024;
+const PROGRESS: u64 = 64 * 1024;
 /// Pauses between resumptions double up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A pause that the CDN asks for is made up to this; a longer one ends the download.

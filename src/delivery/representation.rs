@@ -2,6 +2,7 @@
 //!
 //! Everything comes from the entry, nothing from the CDN, so that GET, HEAD, 304 and PROPFIND agree.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{
@@ -23,7 +24,7 @@ pub struct Representation {
     /// `None` where the drive does not know it.
     pub modified: Option<SystemTime>,
     /// By the name.
-    pub media_type: std::borrow::Cow<'static, str>,
+    pub media_type: Cow<'static, str>,
     /// Bytes, where known.
     pub size: Option<u64>,
 }

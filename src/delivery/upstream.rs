@@ -5,6 +5,7 @@
 //! recognised (200, right size) and read from the start. A refusal (401, 403, 404, 410, or 123pan's JSON with
 //! a `code` in place of the file) costs one fresh link, a refused `Referer` the link's next one.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +72,7 @@ pub struct Source {
     /// Path of the mount, for what is learned.
     pub mount: String,
     /// The media type that the file has by its name.
-    pub media_type: std::borrow::Cow<'static, str>,
+    pub media_type: Cow<'static, str>,
     /// Patience.
     pub limits: Limits,
 }
@@ -152,9 +153,12 @@ impl Source {
                 Verdict::Unsatisfiable(size) => return Err(Refused::Unsatisfiable(size)),
                 Verdict::Wrong(error) => return Err(error.into()),
                 Verdict::Ill(error) if tried_again => return Err(error.into()),
-                Verdict::Ill(_) => {
+                Verdict::Ill(error) => {
                     tried_again = true;
-                    tokio::time::sleep(self.limits.pause).await;
+                    // A kept connection that the CDN had closed is no reason to wait.
+                    if error.kind() != ErrorKind::Unreachable {
+                        tokio::time::sleep(self.limits.pause).await;
+                    }
                     continue;
                 }
                 Verdict::WrongReferer => "it demands another Referer".to_owned(),
@@ -268,15 +272,14 @@ async fn judge(response: Response<Incoming>, want: &Want, media_type: &str) -> V
     let Some((range, size)) = covered else {
         return not_the_file(status, body).await;
     };
-    let wanted = match want.spec {
+    let (start, end) = match want.spec {
         None => (0, size),
         Some(spec) => match spec.resolve(size) {
             Some(ByteRange { first, last }) => (first, last + 1),
             None => return Verdict::Unsatisfiable(Some(size)),
         },
     };
-    let (start, end) = wanted;
-    if range.is_some_and(|range| (range.first, range.last + 1) != wanted) {
+    if range.is_some_and(|range| range.first != start || range.last.checked_add(1) != Some(end)) {
         return Verdict::Wrong(nonsense(status));
     }
     Verdict::Opened(Opened {

@@ -18,6 +18,7 @@ pub mod lenient;
 pub mod open;
 pub mod outgoing;
 pub mod pace;
+pub mod relay;
 pub mod retry;
 mod sentence;
 pub mod sign;

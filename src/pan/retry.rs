@@ -25,8 +25,9 @@ const BROKEN_BASE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Bounds of a pause the service asks for.
 const ASKED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// Time a call may take with all its waiting; WebDAV clients give up at about this age.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Time a call may take with all its waiting; WebDAV clients give up at about this age. Below the
+/// longest pause, so that one who meets a gate shut for so long is told at once.
+pub const PATIENCE: Duration = Duration::from_secs(55);
 
 /// The patience of one logical call.
 #[derive(Debug)]
@@ -160,7 +161,7 @@ mod tests {
             patience.busy_pause(Some(Duration::from_secs(900))),
             Duration::from_secs(60)
         );
-        tokio::time::advance(Duration::from_secs(55)).await;
+        tokio::time::advance(Duration::from_secs(50)).await;
         assert_eq!(patience.after(&busy(Some(7))), Advice::GiveUp);
     }
 

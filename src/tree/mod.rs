@@ -4,12 +4,15 @@
 //! listings, which are remembered. So a lookup below a known folder costs nothing, and one below
 //! an unknown folder costs the pages up to the name.
 
+mod change;
 mod flight;
+mod follow;
 mod link;
 mod listing;
 mod mount;
 pub mod path;
 
+pub use change::{DeadProperty, PropertyName, Put, Receiving};
 pub use listing::Chunk;
 pub use mount::Mount;
 pub use path::{PathError, TreePath, encode_segment};
@@ -21,8 +24,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::flight::{Flights, lock};
+use self::follow::Follower;
 use self::link::Links;
-use self::listing::{Follower, Listings};
+use self::listing::Listings;
 use self::mount::{Below, MountTable};
 use crate::config;
 use crate::drive::{Drive, Entry, Error, ErrorKind, Id, Kind, Link, LinkWish, Quota};

@@ -1,1 +1,6 @@
+//! Real clients against the built server. Ignored where their program is not installed: `tests/run` installs them.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "../world/mod.rs"]
+#[allow(dead_code)]
+mod world;

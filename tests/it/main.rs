@@ -1,1 +1,8 @@
+//! Tests through the front door: HTTP against the built server, in front of the simulated cloud.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "../world/mod.rs"]
+#[allow(dead_code)]
+mod world;
+
+mod read;

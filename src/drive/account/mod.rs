@@ -24,8 +24,9 @@ use super::{
 };
 use crate::config::Delete;
 use crate::pan::pace::scaled;
+use crate::pan::relay::FinalLink;
 use crate::pan::web::Web;
-use crate::pan::web::download::{FileRef, FinalLink};
+use crate::pan::web::download::FileRef;
 
 /// An account, or a folder of it.
 pub struct AccountDrive {

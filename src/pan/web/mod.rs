@@ -23,6 +23,7 @@ use super::envelope;
 use super::error::{Error, Reason};
 use super::http::{Client, HttpError, Request};
 use super::lenient;
+use super::relay::Relay;
 use super::sign;
 use super::token::Session;
 use crate::config::Endpoints;
@@ -38,7 +39,7 @@ pub struct Web {
     clock: sign::Clock,
     /// Held while the clock is set; counts how often it was.
     clock_set: tokio::sync::Mutex<u64>,
-    referers: download::Referers,
+    relay: Relay,
 }
 
 /// A call about to be made.
@@ -103,7 +104,7 @@ impl Web {
             caller: Caller::new(http.clone(), session, &endpoints.api, endpoints.rate),
             clock: sign::Clock::default(),
             clock_set: tokio::sync::Mutex::new(0),
-            referers: download::Referers::default(),
+            relay: Relay::new(http.clone(), &endpoints),
             http,
             endpoints,
         }

@@ -32,6 +32,8 @@ pub enum Act {
     Silence,
     /// A status, a media type and a body.
     Say(u16, &'static str, &'static str),
+    /// Exactly this answer.
+    Raw(&'static str),
     /// 302.
     To(&'static str),
     /// 1010 with HTTP 200 unless this is the Referer.
@@ -170,6 +172,7 @@ impl Shared {
     fn answer(&self, head: &str, act: &Act) -> Vec<u8> {
         match act {
             Act::Say(status, media_type, text) => return say(*status, media_type, text),
+            Act::Raw(text) => return (*text).into(),
             Act::To(location) => {
                 return format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")
                     .into();

@@ -1,0 +1,291 @@
+//! A simulated cloud, the built server in a process of its own, and a raw client. Everything on port 0.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use dav123::sim::{Cloud, Options};
+use tempfile::TempDir;
+
+/// The user of the servers in tests.
+pub const USER: &str = "me";
+/// Its password.
+pub const PASSWORD: &str = "secret-of-the-test-user";
+
+/// A cloud and a server in front of it.
+pub struct World {
+    /// The cloud, in this process.
+    pub cloud: Cloud,
+    /// The server, in its own.
+    pub server: Server,
+    /// Where the configuration and the state are.
+    pub dir: TempDir,
+    /// Follows no redirect.
+    pub http: reqwest::Client,
+}
+
+impl World {
+    /// A cloud with the default (strict) options, not paced, prepared by `fill`, and a server with one account mount at
+    /// `/drive`.
+    pub async fn account(fill: impl FnOnce(&Cloud)) -> Self {
+        Self::start(options(), fill, |cloud| account(cloud, "/drive", "")).await
+    }
+
+    /// A cloud prepared by `fill`, and a server with the mounts that `mounts` writes as TOML.
+    pub async fn start(
+        options: Options,
+        fill: impl FnOnce(&Cloud),
+        mounts: impl FnOnce(&Cloud) -> String,
+    ) -> Self {
+        let cloud = Cloud::start(options).await.unwrap();
+        fill(&cloud);
+        let dir = TempDir::new().unwrap();
+        let config = dir.path().join("dav.toml");
+        std::fs::write(&config, format!("{}{}", head(dir.path()), mounts(&cloud))).unwrap();
+        let server = Server::serve(&config);
+        Self {
+            cloud,
+            server,
+            dir,
+            http: client(),
+        }
+    }
+
+    /// Stops the server (SIGKILL) and starts it again with the same configuration.
+    pub fn restart(&mut self) {
+        self.server.kill();
+        self.server = Server::serve(&self.dir.path().join("dav.toml"));
+    }
+
+    /// The URL of a decoded path; `path` begins with `/`.
+    pub fn url(&self, path: &str) -> String {
+        let mut url = url::Url::parse(&self.server.url).unwrap();
+        url.set_path(path);
+        url.into()
+    }
+
+    /// A request, signed in.
+    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        self.http
+            .request(method, self.url(path))
+            .basic_auth(USER, Some(PASSWORD))
+    }
+
+    /// The answer to a GET.
+    pub async fn get(&self, path: &str) -> reqwest::Response {
+        self.request("GET", path).send().await.unwrap()
+    }
+
+    /// The body of a PROPFIND, and its status.
+    pub async fn propfind(&self, path: &str, depth: &str) -> (u16, String) {
+        let answer = self
+            .request("PROPFIND", path)
+            .header("depth", depth)
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status().as_u16();
+        (
+            status,
+            answer
+                .text()
+                .await
+                .unwrap_or_else(|error| format!("broken: {error}")),
+        )
+    }
+
+    /// How often the cloud's endpoint was called.
+    pub fn calls(&self, endpoint: &str) -> u64 {
+        self.cloud.counters().get(endpoint)
+    }
+}
+
+/// Strict and not paced: for tests that are not about the pace.
+pub fn options() -> Options {
+    let mut options = Options::default();
+    options.settings.pace_scale = 0.0;
+    options
+}
+
+/// The sections before the mounts.
+pub fn head(dir: &Path) -> String {
+    format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\nstate_dir = \"{}\"\n\n\
+         [[user]]\nname = \"{USER}\"\npassword = \"{PASSWORD}\"\n\n",
+        dir.join("state").display()
+    )
+}
+
+/// Where the cloud is, as `[mount.endpoints]`.
+pub fn endpoints(cloud: &Cloud) -> String {
+    let base = cloud.base();
+    format!(
+        "[mount.endpoints]\nlogin = \"{base}/api\"\napi = \"{base}/b/api\"\nopen = \"{base}/open\"\n\
+         origin = \"{base}\"\nrate = 100.0\n\n"
+    )
+}
+
+/// An account mount with more lines (before its endpoints).
+pub fn account(cloud: &Cloud, path: &str, more: &str) -> String {
+    let (phone, password) = (&cloud.options().phone, &cloud.options().password);
+    format!(
+        "[[mount]]\npath = \"{path}\"\nkind = \"account\"\nusername = \"{phone}\"\npassword = \"{password}\"\n{more}\n{}",
+        endpoints(cloud)
+    )
+}
+
+/// A share mount with more lines (before its endpoints).
+pub fn share(cloud: &Cloud, path: &str, key: &str, more: &str) -> String {
+    format!(
+        "[[mount]]\npath = \"{path}\"\nkind = \"share\"\nshare_key = \"{key}\"\n{more}\n{}",
+        endpoints(cloud)
+    )
+}
+
+/// A client that follows no redirect and keeps no proxy.
+pub fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
+        .iter()
+        .filter_map(|der| reqwest::Certificate::from_der(der).ok());
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .tls_certs_merge(roots)
+        .build()
+        .unwrap()
+}
+
+/// The binary under test.
+pub fn binary() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_dav123"))
+}
+
+/// A running `dav123 serve` or `demo`; killed when dropped.
+pub struct Server {
+    child: Child,
+    /// The URL it printed, with a slash at its end.
+    pub url: String,
+    log: Arc<Mutex<String>>,
+}
+
+impl Server {
+    /// Serves a configuration, logging at `trace`.
+    pub fn serve(config: &Path) -> Self {
+        let mut command = Command::new(binary());
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(config)
+            .args(["--log-level", "trace"]);
+        Self::spawn(command)
+    }
+
+    /// Starts a command and waits for its line `dav123: serving on URL`.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (mut errors, into) = (child.stderr.take().unwrap(), log.clone());
+        std::thread::spawn(move || {
+            let mut buffer = [0; 8192];
+            while let Ok(read @ 1..) = errors.read(&mut buffer) {
+                into.lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&buffer[..read]));
+            }
+        });
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = loop {
+            match lines.next() {
+                Some(Ok(line)) => {
+                    if let Some(url) = line.strip_prefix("dav123: serving on ") {
+                        break url.to_owned();
+                    }
+                }
+                _ => {
+                    std::thread::sleep(Duration::from_millis(50));
+                    panic!("the server did not start: {}", log.lock().unwrap());
+                }
+            }
+        };
+        // Whatever else it prints must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, url, log }
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        let url = url::Url::parse(&self.url).unwrap();
+        format!(
+            "{}:{}",
+            url.host_str().unwrap(),
+            url.port_or_known_default().unwrap()
+        )
+    }
+
+    /// Everything logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Process id, for signals and `/proc`.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Largest resident memory so far, in bytes (Linux).
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends a signal by name, with the `kill` program.
+    pub fn signal(&self, name: &str) {
+        Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.pid().to_string())
+            .status()
+            .unwrap();
+    }
+
+    /// Waits for the end of the process, at most `limit`; its exit code.
+    pub fn wait(&mut self, limit: Duration) -> Option<i32> {
+        let begun = Instant::now();
+        while begun.elapsed() < limit {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Waits until `condition` holds, at most ten seconds.
+pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
