@@ -193,3 +193,6 @@ pub(super) fn link(found: FinalLink) -> Link {
         open_to_all: false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::Account;
+use crate::config::Delete;
 use crate::drive::rows::{self, Locators, Names};
 use crate::drive::{Entry, Error, ErrorKind, Id, Kind};
 use crate::pan;
@@ -108,6 +109,24 @@ impl Account {
         }
     }
 
+    /// The entry of a stored row, unless its name shows that another had the wanted one already: an
+    /// instant upload is put beside it under a number (API page 6.2). It is taken away again.
+    async fn named(&self, row: Row, wanted: &Wanted) -> Result<Entry, Error> {
+        if is_numbered(&row.name, &wanted.name) {
+            if let Err(error) = self.remove(Id(row.id), Delete::Trash).await {
+                tracing::warn!(%error, name = row.name, "a file that 123pan has stored under a number is left");
+            }
+            return Err(Error::new(
+                ErrorKind::Exists,
+                format!("123pan has an entry \"{}\" in this folder already.", wanted.name),
+            ));
+        }
+        if row.name != wanted.name {
+            tracing::warn!(stored = row.name, "123pan has stored a file under another name");
+        }
+        Ok(entry(&row))
+    }
+
     /// The entry of a file that is said to be stored, by its id where that is known.
     pub(super) async fn proved(&self, id: Option<Id>, wanted: &Wanted) -> Result<Entry, Error> {
         if let Some(id) = id {
@@ -115,10 +134,7 @@ impl Account {
                 .row_when(id, |row| row.is_some_and(|row| wanted.is_content_of(row)))
                 .await?;
             if let Some(row) = row.filter(|row| wanted.is_content_of(row)) {
-                if row.name != wanted.name {
-                    tracing::warn!(stored = row.name, "123pan has stored a file under another name");
-                }
-                return Ok(entry(&row));
+                return self.named(row, wanted).await;
             }
         }
         match self.find(wanted.parent, |row| wanted.is(row)).await? {
@@ -134,7 +150,45 @@ impl Account {
     }
 }
 
+/// Whether `stored` is `a(1).txt` where `wanted` is `a.txt`.
+fn is_numbered(stored: &str, wanted: &str) -> bool {
+    let (stem, extension) = match wanted.rfind('.') {
+        Some(dot) if dot > 0 => wanted.split_at(dot),
+        _ => (wanted, ""),
+    };
+    stored
+        .strip_prefix(stem)
+        .and_then(|rest| rest.strip_suffix(extension))
+        .and_then(|rest| rest.trim_start().strip_prefix('(')?.strip_suffix(')'))
+        .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
 /// The entry of a single row.
 pub(super) fn entry(row: &Row) -> Entry {
     rows::entry(row, &mut Names::default(), &mut Locators::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbered_names_are_known() {
+        for (stored, wanted) in [
+            ("a(1).txt", "a.txt"),
+            ("a (12).txt", "a.txt"),
+            ("a(1)", "a"),
+            (".x(1)", ".x"),
+        ] {
+            assert!(is_numbered(stored, wanted), "{stored}");
+        }
+        for (stored, wanted) in [
+            ("a.txt", "a.txt"),
+            ("a().txt", "a.txt"),
+            ("a(x).txt", "a.txt"),
+            ("b(1).txt", "a.txt"),
+        ] {
+            assert!(!is_numbered(stored, wanted), "{stored}");
+        }
+    }
 }
