@@ -1,6 +1,6 @@
 //! New folders, and what is removed (API page 5.6).
 
-use super::proof::entry;
+use super::proof::{LOOKS, entry};
 use super::{Account, name};
 use crate::config::Delete;
 use crate::drive::{Entry, Error, ErrorKind, Id, Kind};
@@ -22,7 +22,7 @@ impl Account {
             }
             Err(error) if error.is_unclear() => {
                 let found = self
-                    .find_soon(parent, |row| row.name == name && is_folder(row))
+                    .find_soon(parent, LOOKS, |row| row.name == name && is_folder(row))
                     .await?;
                 return found.map(|row| entry(&row)).ok_or_else(|| error.into());
             }
@@ -39,7 +39,7 @@ impl Account {
     }
 
     /// Removes a file or folder, and proves that it is gone from its folder.
-    pub(super) async fn remove(&self, id: Id, delete: Delete) -> Result<(), Error> {
+    pub(super) async fn remove(&self, id: Id, parent: Id, delete: Delete) -> Result<(), Error> {
         let trashed = self.web.trash(id.0).await;
         if let Err(error) = &trashed
             && !error.is_unclear()
@@ -47,7 +47,9 @@ impl Account {
         {
             return Err(error.clone().into());
         }
-        if self.row_when(id, |row| row.is_none()).await?.is_some() {
+        let gone = |row: Option<&Row>| row.is_none_or(|row| row.trashed);
+        let row = self.any_row_when(id, gone).await?;
+        if !gone(row.as_ref()) {
             return Err(match trashed {
                 Err(error) => error.into(),
                 Ok(()) => Error::new(
@@ -56,9 +58,18 @@ impl Account {
                 ),
             });
         }
+        let elsewhere = row
+            .as_ref()
+            .and_then(|row| row.parent)
+            .is_some_and(|at| Id(at) != parent);
         match delete {
-            Delete::Trash => Ok(()),
-            Delete::Permanent => self.delete_trashed(id).await,
+            Delete::Permanent if row.is_some() && !elsewhere => self.delete_trashed(id).await,
+            Delete::Permanent if elsewhere => {
+                // Somebody may not know yet what he has lost.
+                tracing::warn!("what was deleted had been moved meanwhile: it is left in the recycle bin");
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -67,11 +78,10 @@ impl Account {
         let Err(error) = self.web.delete(id.0).await else {
             return Ok(());
         };
-        // Gone, or never been there: both is what was wanted.
-        let gone = matches!(
-            self.web.info(id.0).await,
-            Err(look) if matches!(look.reason, Reason::NotFound(_))
-        );
-        if gone { Ok(()) } else { Err(error.into()) }
+        // It may be gone all the same.
+        match self.any_row(id).await {
+            Ok(None) => Ok(()),
+            _ => Err(error.into()),
+        }
     }
 }

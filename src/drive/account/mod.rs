@@ -144,10 +144,10 @@ impl Drive for AccountDrive {
     }
 
     /// Two calls; one more to delete for good.
-    fn remove<'a>(&'a self, entry: &'a Entry, _parent: Id) -> DriveFuture<'a, ()> {
+    fn remove<'a>(&'a self, entry: &'a Entry, parent: Id) -> DriveFuture<'a, ()> {
         Box::pin(async move {
             self.guard_root(entry.id)?;
-            self.account.remove(entry.id, self.delete).await
+            self.account.remove(entry.id, parent, self.delete).await
         })
     }
 

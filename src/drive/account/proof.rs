@@ -15,9 +15,13 @@ use crate::pan::Reason;
 use crate::pan::web::files::Row;
 
 /// How often a row is read until it is as it should be.
-const LOOKS: u32 = 3;
+pub(super) const LOOKS: u32 = 3;
+/// The same where the service may still be at work on it: half a minute.
+pub(super) const LOOKS_PATIENT: u32 = 8;
 /// The pause before the second look; doubled each time.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause between two looks.
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Most pages of a folder that are read for one row.
 const PAGES: u32 = 10_000;
 /// `Next` of the last page.
@@ -48,31 +52,47 @@ impl Wanted {
 }
 
 impl Account {
-    /// The row of an id; `None` where there is none, or where it is in the recycle bin.
-    pub(super) async fn row(&self, id: Id) -> Result<Option<Row>, pan::Error> {
+    /// The row of an id, also of one in the recycle bin; `None` where there is none.
+    pub(super) async fn any_row(&self, id: Id) -> Result<Option<Row>, pan::Error> {
         match self.web.info(id.0).await {
-            Ok(row) if row.trashed => Ok(None),
             Ok(row) => Ok(Some(row)),
             Err(error) if matches!(error.reason, Reason::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
+    /// The same without the recycle bin.
+    pub(super) async fn row(&self, id: Id) -> Result<Option<Row>, pan::Error> {
+        Ok(self.any_row(id).await?.filter(|row| !row.trashed))
+    }
+
     /// Reads a row until it is as it should be, three times at the most: what it was at last.
-    pub(super) async fn row_when(
+    pub(super) async fn any_row_when(
         &self,
         id: Id,
         good: impl Fn(Option<&Row>) -> bool,
     ) -> Result<Option<Row>, pan::Error> {
         let mut look = 1;
         loop {
-            let row = self.row(id).await?;
+            let row = self.any_row(id).await?;
             if good(row.as_ref()) || look == LOOKS {
                 return Ok(row);
             }
-            self.pause(LOOK_PAUSE * (1 << (look - 1))).await;
+            self.pause_after(look).await;
             look += 1;
         }
+    }
+
+    /// The same without the recycle bin.
+    pub(super) async fn row_when(
+        &self,
+        id: Id,
+        good: impl Fn(Option<&Row>) -> bool,
+    ) -> Result<Option<Row>, pan::Error> {
+        let row = self
+            .any_row_when(id, |row| good(row.filter(|row| !row.trashed)))
+            .await?;
+        Ok(row.filter(|row| !row.trashed))
     }
 
     /// The newest row of a folder that is as wanted.
@@ -81,7 +101,34 @@ impl Account {
         folder: Id,
         wanted: impl Fn(&Row) -> bool,
     ) -> Result<Option<Row>, pan::Error> {
-        for page in 1..=PAGES {
+        self.find_in(folder, PAGES, wanted).await
+    }
+
+    /// A row that may come a little late: as long as it is awaited only the first page is read, where
+    /// new ids are; in the end the whole folder.
+    pub(super) async fn find_soon(
+        &self,
+        folder: Id,
+        looks: u32,
+        wanted: impl Fn(&Row) -> bool,
+    ) -> Result<Option<Row>, pan::Error> {
+        for look in 1..looks {
+            let row = self.find_in(folder, 1, &wanted).await?;
+            if row.is_some() {
+                return Ok(row);
+            }
+            self.pause_after(look).await;
+        }
+        self.find(folder, wanted).await
+    }
+
+    async fn find_in(
+        &self,
+        folder: Id,
+        pages: u32,
+        wanted: impl Fn(&Row) -> bool,
+    ) -> Result<Option<Row>, pan::Error> {
+        for page in 1..=pages {
             let found = self.web.list(folder.0, page).await?;
             let last = found.next == END || found.rows.is_empty();
             let row = found.rows.into_iter().find(|row| !row.trashed && wanted(row));
@@ -92,28 +139,17 @@ impl Account {
         Ok(None)
     }
 
-    /// The same, asked three times at the most: a row may come a little late.
-    pub(super) async fn find_soon(
-        &self,
-        folder: Id,
-        wanted: impl Fn(&Row) -> bool,
-    ) -> Result<Option<Row>, pan::Error> {
-        let mut look = 1;
-        loop {
-            let row = self.find(folder, &wanted).await?;
-            if row.is_some() || look == LOOKS {
-                return Ok(row);
-            }
-            self.pause(LOOK_PAUSE * (1 << (look - 1))).await;
-            look += 1;
-        }
+    /// The pause after a look in vain.
+    async fn pause_after(&self, look: u32) {
+        let pause = LOOK_PAUSE.saturating_mul(1 << (look - 1).min(16));
+        self.pause(pause.min(LOOK_PAUSE_MAX)).await;
     }
 
     /// The entry of a stored row, unless its name shows that another had the wanted one already: an
     /// instant upload is put beside it under a number (API page 6.2). It is taken away again.
     async fn named(&self, row: Row, wanted: &Wanted) -> Result<Entry, Error> {
         if is_numbered(&row.name, &wanted.name) {
-            if let Err(error) = self.remove(Id(row.id), Delete::Trash).await {
+            if let Err(error) = self.remove(Id(row.id), wanted.parent, Delete::Trash).await {
                 tracing::warn!(%error, name = row.name, "a file that 123pan has stored under a number is left");
             }
             return Err(Error::new(
@@ -151,7 +187,7 @@ impl Account {
 }
 
 /// Whether `stored` is `a(1).txt` where `wanted` is `a.txt`.
-fn is_numbered(stored: &str, wanted: &str) -> bool {
+pub(super) fn is_numbered(stored: &str, wanted: &str) -> bool {
     let (stem, extension) = match wanted.rfind('.') {
         Some(dot) if dot > 0 => wanted.split_at(dot),
         _ => (wanted, ""),

@@ -6,7 +6,7 @@
 //! shows; else it gets a name that nobody has for the way. In the end the row is read: if it is not
 //! what was wanted, it is put back where it was.
 
-use super::proof::{END, entry as entry_of};
+use super::proof::{END, entry as entry_of, is_numbered};
 use super::{Account, name as names};
 use crate::drive::{Entry, Error, ErrorKind, Id};
 use crate::pan;
@@ -93,7 +93,7 @@ impl Account {
                 let touched = n > 0 || error.is_unclear();
                 let error = Error::from(error);
                 return Err(if touched {
-                    self.put_back(id, old, error).await
+                    self.put_back(id, old, steps, error).await
                 } else {
                     error
                 });
@@ -112,22 +112,9 @@ impl Account {
         }
         match row {
             Some(row) if new.holds(&row) => Ok(entry_of(&row)),
-            Some(row) if row.name == old.name && old.is_folder_of(&row) => Err(Error::new(
-                ErrorKind::Nonsense,
-                format!(
-                    "123pan says that this is now \"{}\", but has changed nothing; perhaps the name is taken: look, then try again.",
-                    new.name
-                ),
-            )),
-            Some(_) => {
-                let error = Error::new(
-                    ErrorKind::Exists,
-                    format!(
-                        "123pan has an entry \"{}\" in the target folder already.",
-                        new.name
-                    ),
-                );
-                Err(self.put_back(id, old, error).await)
+            Some(row) => {
+                let error = unwanted(&row, old, new, steps);
+                Err(self.put_back(id, old, steps, error).await)
             }
             None => Err(Error::new(
                 ErrorKind::NotFound,
@@ -177,8 +164,9 @@ impl Account {
         }
     }
 
-    /// Puts an entry back where it was after `error`; the error to be told.
-    async fn put_back(&self, id: Id, old: Place<'_>, error: Error) -> Error {
+    /// Puts an entry back where it was after `error`; the error to be told. Where it was not to be
+    /// moved it stays in its folder: then somebody else has moved it.
+    async fn put_back(&self, id: Id, old: Place<'_>, steps: &[Step], error: Error) -> Error {
         let stays = |what: String| {
             let sentence = format!("{} {what}", error.sentence());
             Error::new(error.kind(), sentence).with_source(error.clone())
@@ -193,6 +181,13 @@ impl Account {
                     old.name
                 ));
             }
+        };
+        let old = match moved.parent {
+            Some(parent) if !steps.iter().any(|step| matches!(step, Step::Move(_))) => Place {
+                folder: Id(parent),
+                ..old
+            },
+            _ => old,
         };
         // First home, then its name: elsewhere that may be taken.
         let mut undone = Ok(());
@@ -229,4 +224,42 @@ impl Account {
         let taken = page.rows.iter().any(|row| row.name.to_lowercase() == lower);
         Ok(whole && !taken)
     }
+}
+
+/// Why a row that is not where or what it should be is an error.
+fn unwanted(row: &Row, old: Place<'_>, new: Place<'_>, steps: &[Step]) -> Error {
+    let wanted = new.name;
+    // A call has been answered with success and has done nothing.
+    let has_moved = steps.iter().any(|step| matches!(step, Step::Move(_)));
+    let a_name_it_had = row.name == old.name
+        || steps
+            .iter()
+            .any(|s| matches!(s, Step::Rename(n) if *n == row.name));
+    if a_name_it_had && (new.is_folder_of(row) || has_moved) {
+        return Error::new(
+            ErrorKind::Nonsense,
+            format!(
+                "123pan says that this is now \"{wanted}\", but it is not; perhaps the name is taken: look, then try again."
+            ),
+        );
+    }
+    if !new.is_folder_of(row) {
+        return Error::new(
+            ErrorKind::NotFound,
+            "123pan has this in another folder: somebody else has moved it.",
+        );
+    }
+    if is_numbered(&row.name, wanted) {
+        return Error::new(
+            ErrorKind::Exists,
+            format!("123pan has an entry \"{wanted}\" in the target folder already."),
+        );
+    }
+    Error::new(
+        ErrorKind::BadName,
+        format!(
+            "123pan changes the name \"{wanted}\" into \"{}\": choose another name.",
+            row.name
+        ),
+    )
 }

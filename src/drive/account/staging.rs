@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::proof::LOOKS;
 use super::relocate::Place;
 use super::{Account, name};
 use crate::config::Delete;
@@ -64,7 +65,7 @@ impl Staging {
             let copy = super::proof::entry(row);
             copy.size == file.size && copy.md5 == file.md5 && copy.kind == file.kind
         };
-        match account.find_soon(folder, is_copy).await? {
+        match account.find_soon(folder, LOOKS, is_copy).await? {
             Some(row) => account.bring_out(&row, folder, target).await,
             None => Err(match unclear {
                 Some(error) => error.into(),
@@ -110,7 +111,7 @@ impl Drop for Staging {
 
 impl Account {
     async fn remove_staging(&self, folder: Id) {
-        if let Err(error) = self.remove(folder, Delete::Permanent).await {
+        if let Err(error) = self.remove(folder, ROOT, Delete::Permanent).await {
             tracing::warn!(%error, "a private folder for copies (.dav123-…) could not be removed from the account's root");
         }
     }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::proof::Wanted;
+use super::proof::{LOOKS, LOOKS_PATIENT, Wanted};
 use super::{Account, name};
 use crate::drive::{Begun, Content, DriveFuture, Entry, Error, ErrorKind, Id, NewFile, Retry, Upload};
 use crate::pan;
 use crate::pan::Reason;
+use crate::pan::http::HttpError;
 use crate::pan::kept::hex;
 use crate::pan::web::storage::Source;
 use crate::pan::web::upload::{Offer, Offered, PARTS_MAX, Session};
@@ -110,32 +111,28 @@ impl AccountUpload {
                 let id = Some(Id(row.id)).filter(|id| id.0 > 0);
                 account.proved(id.or(self.replaces), &self.wanted).await
             }
-            Ok(None) => self.stored().await?.ok_or_else(|| {
+            Ok(None) => self.stored(LOOKS).await?.ok_or_else(|| {
                 Error::new(
                     ErrorKind::Nonsense,
                     "123pan says that the upload is complete, but it has stored nothing: send the file again.",
                 )
             }),
-            Err(error) if error.is_unclear() => self.stored().await?.ok_or_else(|| error.into()),
+            Err(error) if error.is_unclear() => {
+                // The parts of a large file may still be put together.
+                let late = error.reason == Reason::Http(HttpError::Timeout);
+                let looks = if late { LOOKS_PATIENT } else { LOOKS };
+                self.stored(looks).await?.ok_or_else(|| error.into())
+            }
             Err(error) => Err(upload_error(error)),
         }
     }
 
     /// The file, if it is there.
-    async fn stored(&self) -> Result<Option<Entry>, Error> {
-        let wanted = &self.wanted;
-        if let Some(id) = self.replaces {
-            let found = self
-                .account
-                .row_when(id, |row| row.is_some_and(|row| wanted.is(row)))
-                .await?;
-            if let Some(row) = found.filter(|row| wanted.is(row)) {
-                return Ok(Some(super::proof::entry(&row)));
-            }
-        }
-        let found = self
-            .account
-            .find_soon(wanted.parent, |row| wanted.is(row))
+    async fn stored(&self, looks: u32) -> Result<Option<Entry>, Error> {
+        let (account, wanted) = (&self.account, &self.wanted);
+        // It replaces a file of the same name, under its id or another: the folder shows either.
+        let found = account
+            .find_soon(wanted.parent, looks, |row| wanted.is(row))
             .await?;
         Ok(found.map(|row| super::proof::entry(&row)))
     }

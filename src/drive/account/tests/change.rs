@@ -122,3 +122,14 @@ async fn the_root_of_the_mount_and_of_the_account_are_never_removed_or_moved() {
     assert_eq!(world.cloud.counters().total(), 0);
     assert_eq!(world.names("/mounted"), ["a"]);
 }
+
+#[tokio::test]
+async fn what_was_moved_meanwhile_is_not_deleted_for_good() {
+    let mut world = World::calm().await;
+    world.drive = world.drive.with_delete(Delete::Permanent);
+    world.cloud.add_file("/a", "x");
+    let (entry, folder) = world.entry("/a").await;
+    world.cloud.rename("/a", "/kept/a");
+    world.drive.remove(&entry, folder).await.unwrap();
+    assert_eq!(world.cloud.in_bin(), 1);
+}
