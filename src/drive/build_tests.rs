@@ -194,7 +194,7 @@ async fn an_account_lists_by_pages_ordered_by_file_id_and_knows_its_quota() {
             total: Some(11)
         })
     );
-    assert!(drive.capability().quota && !drive.capability().write);
+    assert!(drive.capability().quota && drive.capability().write);
 }
 
 #[tokio::test]

@@ -78,9 +78,12 @@ async fn a_copy_that_is_given_up_leaves_no_staging_folder() {
         }
         assert_eq!(world.names("/").len(), 2);
     }
-    while world.names("/").len() > 1 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let gone = async {
+        while world.names("/").len() > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap();
 }
 
 #[tokio::test]

@@ -64,13 +64,16 @@ async fn a_folder_is_renamed_and_moved_like_a_file() {
 async fn names_taken_on_the_way_touch_nobody() {
     for clash in [Clash::Refuse, Clash::Suffix, Clash::NoEffect, Clash::Twins] {
         let world = two_folders(clash).await;
+        // So that one page of a listing does not show it all.
+        world.cloud.settings().page_rows = crate::sim::PageRows::Fixed(1);
         // The old name is taken in the target folder, the new one in the old folder.
         world.cloud.add_file("/b/x", "theirs");
+        world.cloud.add_file("/b/z", "newer");
         let id = world.folder("/a/x");
         let entry = go(&world, "/a/x", "/b/other").await.unwrap();
         assert_eq!(entry.id, id);
         assert_eq!(world.names("/a"), ["other"]);
-        assert_eq!(world.names("/b"), ["other", "x"]);
+        assert_eq!(world.names("/b"), ["other", "x", "z"]);
         assert_eq!(world.cloud.read("/b/x").unwrap(), b"theirs");
         assert_eq!(world.cloud.read("/a/other").unwrap(), b"other");
     }
@@ -174,6 +177,21 @@ async fn a_change_that_cannot_be_verified_is_no_success() {
         .fault(Fault::forever("file_info", FaultKind::Status(500, None)));
     let error = go(&world, "/a/x", "/a/y").await.unwrap_err();
     assert!(error.sentence().contains("look before"), "{error}");
+}
+
+#[tokio::test]
+async fn a_call_whose_fate_cannot_be_read_says_so() {
+    let world = two_folders(Clash::Refuse).await;
+    world.fault("rename", FaultKind::LoseAnswer);
+    world
+        .cloud
+        .fault(Fault::forever("file_info", FaultKind::Status(500, None)));
+    let error = go(&world, "/a/x", "/a/y").await.unwrap_err();
+    assert!(
+        error.sentence().contains("not known whether it is still \"x\""),
+        "{error}"
+    );
+    assert_eq!(world.calls("rename"), 1);
 }
 
 #[tokio::test]

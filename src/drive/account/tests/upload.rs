@@ -238,6 +238,19 @@ async fn a_new_file_whose_completion_got_lost_is_found() {
 }
 
 #[tokio::test]
+async fn an_instant_upload_whose_answer_got_lost_is_found_and_not_offered_again() {
+    let world = World::calm().await;
+    world.cloud.add_file("/sub/known", "known");
+    world.fault("upload_request", FaultKind::LoseAnswer);
+    let entry = world
+        .put(&new_file(Id(0), "a", b"known", None), b"")
+        .await
+        .unwrap();
+    assert_eq!(Id(world.cloud.id("/a").unwrap()), entry.id);
+    assert_eq!(world.calls("upload_request"), 1);
+}
+
+#[tokio::test]
 async fn bytes_of_another_length_than_announced_are_not_sent() {
     let world = World::calm().await;
     let error = world
