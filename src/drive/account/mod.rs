@@ -161,6 +161,7 @@ impl fmt::Debug for AccountDrive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccountDrive")
             .field("root", &self.root)
+            .field("delete", &self.delete)
             .finish_non_exhaustive()
     }
 }
