@@ -194,7 +194,21 @@ async fn an_account_lists_by_pages_ordered_by_file_id_and_knows_its_quota() {
             total: Some(11)
         })
     );
-    assert!(drive.capability().quota && !drive.capability().write);
+    assert!(drive.capability().quota && drive.capability().write);
+}
+
+#[tokio::test]
+async fn a_mount_removes_as_its_delete_setting_says() {
+    let service = service("{}", "{}").await;
+    let dir = tempfile::tempdir().unwrap();
+    for (delete, shown) in [(Delete::Trash, "Trash"), (Delete::Permanent, "Permanent")] {
+        let Source::Account(mut source) = account(&service, "pw") else {
+            unreachable!()
+        };
+        source.delete = delete;
+        let drive = open_one(&dir, Source::Account(source));
+        assert!(format!("{drive:?}").contains(shown), "{drive:?}");
+    }
 }
 
 #[tokio::test]

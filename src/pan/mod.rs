@@ -16,6 +16,7 @@ pub mod http;
 pub mod kept;
 pub mod lenient;
 pub mod open;
+pub mod outgoing;
 pub mod pace;
 pub mod relay;
 pub mod retry;

@@ -3,11 +3,15 @@
 //! [`Web::call`] is the one way in: it adds the signature to what [`super::call`] does, and takes
 //! over the service's clock when a signature is refused.
 
+pub mod change;
+pub mod copy;
 pub mod download;
 pub mod files;
 pub mod login;
 pub mod quota;
 pub mod share;
+pub mod storage;
+pub mod upload;
 
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde::de::DeserializeOwned;
@@ -69,6 +73,14 @@ impl Call {
             query: Vec::new(),
             body: Some(body),
             repeatable: true,
+        }
+    }
+
+    /// A POST that changes something: not made again while it is unclear whether it was carried out.
+    pub(crate) fn change(path: &'static str, body: Value) -> Self {
+        Self {
+            repeatable: false,
+            ..Self::ask(path, body)
         }
     }
 }
