@@ -10,12 +10,21 @@ const NAMES: usize = 10_000;
 const DECLARED: &str = "0123456789abcdef0123456789abcdef";
 
 fn main() -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(_) => return ExitCode::FAILURE,
     };
     runtime.block_on(async {
-        let Ok(cloud) = Cloud::start(Options { seeded: false, ..Options::demo() }).await else {
+        let Ok(cloud) = Cloud::start(Options {
+            seeded: false,
+            ..Options::demo()
+        })
+        .await
+        else {
             return ExitCode::FAILURE;
         };
         for n in 0..NAMES {
@@ -23,7 +32,10 @@ fn main() -> ExitCode {
             cloud.add_file_with_etag(&name, "x", "9dd4e461268c8034f5c8564e155c67a6");
         }
         for (name, gib) in [("one", 1), ("four", 4)] {
-            let content = Content::Pattern { seed: 5, len: gib << 30 };
+            let content = Content::Pattern {
+                seed: 5,
+                len: gib << 30,
+            };
             cloud.add_file_with_etag(&format!("/films/{name}.bin"), content, DECLARED);
         }
         if let Some(rate) = std::env::args().nth(1).and_then(|rate| rate.parse().ok()) {

@@ -86,11 +86,18 @@ impl Tree {
                 tree.remove_now(&resource).await?;
                 return Ok(copied);
             }
-            let moved = from.mount.drive.relocate(&resource.entry, from.folder, place.folder, &place.name).await;
+            let moved = from
+                .mount
+                .drive
+                .relocate(&resource.entry, from.folder, place.folder, &place.name)
+                .await;
             let moved = tree.known_better(&from, moved)?;
             tree.hidden_now(&from, &resource.entry);
             tree.move_pending_below(&resource.path, &to).await?;
-            let moved = Entry { modified: resource.entry.modified, ..moved };
+            let moved = Entry {
+                modified: resource.entry.modified,
+                ..moved
+            };
             Ok(tree.shown(&place, moved))
         })
         .await
@@ -124,7 +131,10 @@ impl Tree {
             let made = place.mount.drive.create_folder(place.folder, &place.name).await;
             self.known_better(place, made)?
         } else {
-            let same = resource.mount.as_ref().filter(|mount| mount.store == place.mount.store);
+            let same = resource
+                .mount
+                .as_ref()
+                .filter(|mount| mount.store == place.mount.store);
             match same {
                 Some(mount) if !is_local(&resource.entry) && !self.has_pending_below(&resource.path) => {
                     let from = resource.path.parent().unwrap_or_default();
@@ -206,19 +216,32 @@ impl Tree {
             return Err(forbidden("The root of the tree cannot be changed."));
         };
         if self.mounts().iter().any(|mount| mount.path == *path) {
-            return Err(forbidden("A mount is changed in the configuration, not by a client."));
+            return Err(forbidden(
+                "A mount is changed in the configuration, not by a client.",
+            ));
         }
         let parent = self.resolve(&above).await?;
         if !parent.is_folder() {
-            return Err(Error::new(ErrorKind::NotAFolder, "A file cannot hold other files."));
+            return Err(Error::new(
+                ErrorKind::NotAFolder,
+                "A file cannot hold other files.",
+            ));
         }
         let Some(mount) = parent.mount else {
-            return Err(Error::new(ErrorKind::ReadOnly, "This folder only holds mounts and cannot be changed."));
+            return Err(Error::new(
+                ErrorKind::ReadOnly,
+                "This folder only holds mounts and cannot be changed.",
+            ));
         };
         if mount.settings.access == Access::ReadOnly || !mount.drive.capability().write {
             return Err(Error::new(ErrorKind::ReadOnly, "This mount can only be read."));
         }
-        Ok(Place { path: path.clone(), mount, folder: parent.entry.id, name: name.to_owned() })
+        Ok(Place {
+            path: path.clone(),
+            mount,
+            folder: parent.entry.id,
+            name: name.to_owned(),
+        })
     }
 
     /// The place of something that is there and is to be moved or removed.
@@ -250,12 +273,18 @@ impl Tree {
 
     /// Shows a row that the drive has now.
     pub(super) fn shown(&self, place: &Place, entry: Entry) -> Resource {
-        self.listings.change((place.mount.store, place.folder), Change::Put(entry.clone()));
-        Resource { path: place.path.clone(), mount: Some(place.mount.clone()), entry: Arc::new(entry) }
+        self.listings
+            .change((place.mount.store, place.folder), Change::Put(entry.clone()));
+        Resource {
+            path: place.path.clone(),
+            mount: Some(place.mount.clone()),
+            entry: Arc::new(entry),
+        }
     }
 
     fn hidden_now(&self, place: &Place, entry: &Entry) {
-        self.listings.change((place.mount.store, place.folder), Change::Remove(entry.id));
+        self.listings
+            .change((place.mount.store, place.folder), Change::Remove(entry.id));
     }
 
     /// A drive that says `Exists` or `NotFound` against our listing knows better: the listing is asked anew next time.
@@ -277,7 +306,10 @@ where
 {
     match tokio::spawn(change).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Error::new(ErrorKind::Nonsense, "The change was cut off; look at the folder again.")),
+        Err(_) => Err(Error::new(
+            ErrorKind::Nonsense,
+            "The change was cut off; look at the folder again.",
+        )),
     }
 }
 

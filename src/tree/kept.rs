@@ -35,30 +35,42 @@ impl Tree {
         self.set_time(mount, resource.entry.id, Some(modified)).await?;
         if let Some(above) = resource.path.parent() {
             let parent = self.resolve(&above).await?;
-            let entry = Entry { modified, ..(*resource.entry).clone() };
-            if parent.mount.as_ref().is_some_and(|parent| parent.store == mount.store) && entry.id.0 > 0 {
-                self.listings.change((mount.store, parent.entry.id), Change::Put(entry));
+            let entry = Entry {
+                modified,
+                ..(*resource.entry).clone()
+            };
+            if parent
+                .mount
+                .as_ref()
+                .is_some_and(|parent| parent.store == mount.store)
+                && entry.id.0 > 0
+            {
+                self.listings
+                    .change((mount.store, parent.entry.id), Change::Put(entry));
             }
         }
         Ok(())
     }
 
     /// The dead properties of a resource. Costs nothing where there are none.
-    ///
-    /// # Errors
-    /// Where the state cannot be read.
-    pub fn properties(&self, resource: &Resource) -> Result<Vec<DeadProperty>, Error> {
-        let Some(mount) = &resource.mount else { return Ok(Vec::new()) };
-        self.properties_of(mount, &resource.entry)
+    pub fn properties(&self, resource: &Resource) -> Vec<DeadProperty> {
+        match &resource.mount {
+            Some(mount) => self.properties_of(mount, &resource.entry),
+            None => Vec::new(),
+        }
     }
 
     /// The same for a member of a folder.
-    ///
-    /// # Errors
-    /// Where the state cannot be read.
-    pub fn properties_of(&self, mount: &Mount, entry: &Entry) -> Result<Vec<DeadProperty>, Error> {
-        let rows = self.state.properties(&mount.identity(), entry.id.0).map_err(state_error)?;
-        Ok(rows.into_iter().map(|(name, xml)| DeadProperty { name, xml }).collect())
+    pub fn properties_of(&self, mount: &Mount, entry: &Entry) -> Vec<DeadProperty> {
+        let rows = self.state.properties(&mount.identity(), entry.id.0);
+        rows.into_iter()
+            .map(|(name, xml)| DeadProperty { name, xml })
+            .collect()
+    }
+
+    /// Whether any file of a mount has dead properties: asked once for a whole folder.
+    pub fn has_properties(&self, mount: &Mount) -> bool {
+        self.state.has_properties(&mount.identity())
     }
 
     /// Sets (`Some`) and removes (`None`) dead properties, all or none, durably when this returns.
@@ -71,7 +83,10 @@ impl Tree {
         changes: Vec<(PropertyName, Option<Vec<u8>>)>,
     ) -> Result<(), Error> {
         let mount = owner(resource)?;
-        self.state.set_properties(&mount.identity(), resource.entry.id.0, changes).await.map_err(state_error)
+        self.state
+            .set_properties(&mount.identity(), resource.entry.id.0, changes)
+            .await
+            .map_err(state_error)
     }
 
     /// Sets the time of a file; `None`: the drive's own time holds.
@@ -80,25 +95,40 @@ impl Tree {
         if self.state.modified(&drive, id.0) == modified {
             return Ok(());
         }
-        self.state.set_modified(&drive, id.0, modified).await.map_err(state_error)
+        self.state
+            .set_modified(&drive, id.0, modified)
+            .await
+            .map_err(state_error)
     }
 
     /// A file is gone.
     pub(super) async fn forget_state(&self, mount: &Mount, id: Id) -> Result<(), Error> {
-        self.state.forget(&mount.identity(), id.0).await.map_err(state_error)
+        self.state
+            .forget(&mount.identity(), id.0)
+            .await
+            .map_err(state_error)
     }
 
     /// A file goes on under another id.
     pub(super) async fn adopt_state(&self, mount: &Mount, from: Id, to: Id) -> Result<(), Error> {
-        self.state.adopt(&mount.identity(), from.0, to.0).await.map_err(state_error)
+        self.state
+            .adopt(&mount.identity(), from.0, to.0)
+            .await
+            .map_err(state_error)
     }
 
     /// A copy has the times and properties of its source (RFC 4918 9.8.2).
     pub(super) async fn copy_state(&self, from: &Resource, mount: &Mount, to: Id) -> Result<(), Error> {
-        let properties = self.properties(from)?;
+        let properties = self.properties(from);
         if !properties.is_empty() {
-            let changes = properties.into_iter().map(|property| (property.name, Some(property.xml))).collect();
-            self.state.set_properties(&mount.identity(), to.0, changes).await.map_err(state_error)?;
+            let changes = properties
+                .into_iter()
+                .map(|property| (property.name, Some(property.xml)))
+                .collect();
+            self.state
+                .set_properties(&mount.identity(), to.0, changes)
+                .await
+                .map_err(state_error)?;
         }
         Ok(())
     }
@@ -106,6 +136,9 @@ impl Tree {
 
 fn owner(resource: &Resource) -> Result<&Arc<Mount>, Error> {
     resource.mount.as_ref().ok_or_else(|| {
-        Error::new(ErrorKind::Forbidden, "This folder only holds mounts and cannot be changed.")
+        Error::new(
+            ErrorKind::Forbidden,
+            "This folder only holds mounts and cannot be changed.",
+        )
     })
 }

@@ -168,7 +168,11 @@ impl Listings {
             bound,
             clock: 0,
         };
-        Self { state: Arc::new(Mutex::new(state)), ttl, stamp }
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            ttl,
+            stamp,
+        }
     }
 
     /// The listing of a folder: kept, growing, or begun now.

@@ -49,10 +49,11 @@ impl Tree {
             ahead: Vec::new(),
             hidden: first.iter().map(|entry| entry.name.to_string()).collect(),
             bridges,
-            follower: of
-                .mount
-                .as_ref()
-                .map(|mount| self.listings.open((mount.store, of.entry.id), &mount.drive).follow()),
+            follower: of.mount.as_ref().map(|mount| {
+                self.listings
+                    .open((mount.store, of.entry.id), &mount.drive)
+                    .follow()
+            }),
         };
         let drives = members.from_drive().await?;
         members.ahead.extend(drives);
@@ -82,12 +83,16 @@ impl Members {
                 self.follower = None;
                 break;
             };
-            self.bridges.retain(|name| !chunk.iter().any(|entry| *entry.name == **name));
+            self.bridges
+                .retain(|name| !chunk.iter().any(|entry| *entry.name == **name));
             if self.hidden.is_empty() || !chunk.iter().any(|entry| self.hidden.contains(&*entry.name)) {
                 return Ok(Some(chunk));
             }
-            let shown: Vec<Entry> =
-                chunk.iter().filter(|entry| !self.hidden.contains(&*entry.name)).cloned().collect();
+            let shown: Vec<Entry> = chunk
+                .iter()
+                .filter(|entry| !self.hidden.contains(&*entry.name))
+                .cloned()
+                .collect();
             if !shown.is_empty() {
                 return Ok(Some(shown.into()));
             }
@@ -96,6 +101,12 @@ impl Members {
         if bridges.is_empty() {
             return Ok(None);
         }
-        Ok(Some(bridges.iter().map(|name| folder(name, Id::default())).collect::<Vec<_>>().into()))
+        Ok(Some(
+            bridges
+                .iter()
+                .map(|name| folder(name, Id::default()))
+                .collect::<Vec<_>>()
+                .into(),
+        ))
     }
 }

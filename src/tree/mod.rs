@@ -97,7 +97,13 @@ impl Tree {
         let mut mounts: Vec<Arc<Mount>> = Vec::new();
         for (index, (settings, drive)) in config.mounts.iter().zip(drives).enumerate() {
             let path = TreePath::from_decoded(&settings.path)?;
-            let mut mount = Mount { index, store: index, path, drive, settings: Arc::new(settings.clone()) };
+            let mut mount = Mount {
+                index,
+                store: index,
+                path,
+                drive,
+                settings: Arc::new(settings.clone()),
+            };
             if let Some(first) = mounts.iter().find(|first| first.identity() == mount.identity()) {
                 mount.store = first.store;
             }
@@ -106,13 +112,22 @@ impl Tree {
         let identities: Vec<String> = mounts.iter().map(|mount| mount.identity()).collect();
         let times = state.clone();
         let stamp = move |store: usize, entries: &mut [Entry]| {
-            let Some(drive) = identities.get(store) else { return };
-            times.stamp(drive, entries.iter_mut().map(|entry| (entry.id.0, &mut entry.modified)));
+            let Some(drive) = identities.get(store) else {
+                return;
+            };
+            times.stamp(
+                drive,
+                entries.iter_mut().map(|entry| (entry.id.0, &mut entry.modified)),
+            );
         };
         let tree = Arc::new(Self {
             quotas: Mutex::new(vec![None; mounts.len()]),
             mounts: MountTable::new(mounts),
-            listings: Listings::new(config.cache.list_ttl, config.cache.list_entries, Stamp(Arc::new(stamp))),
+            listings: Listings::new(
+                config.cache.list_ttl,
+                config.cache.list_entries,
+                Stamp(Arc::new(stamp)),
+            ),
             links: Links::default(),
             quota_flights: Flights::default(),
             state,

@@ -25,7 +25,9 @@ pub struct Mount {
 impl Mount {
     /// Names the rows behind it in the state store, across runs.
     pub fn identity(&self) -> String {
-        self.drive.identity().unwrap_or_else(|| format!("mount {}", self.path))
+        self.drive
+            .identity()
+            .unwrap_or_else(|| format!("mount {}", self.path))
     }
 }
 

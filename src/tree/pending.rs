@@ -71,14 +71,22 @@ impl Pending {
     /// The file waiting at a name.
     pub(super) fn at(&self, store: usize, folder: Id, name: &str) -> Option<Entry> {
         let table = lock(&self.table);
-        table.folders.get(&(store, folder))?.get(name).map(|waiting| waiting.entry.clone())
+        table
+            .folders
+            .get(&(store, folder))?
+            .get(name)
+            .map(|waiting| waiting.entry.clone())
     }
 
     /// The files waiting in a folder.
     pub(super) fn members(&self, store: usize, folder: Id) -> Vec<Entry> {
         let table = lock(&self.table);
         let members = table.folders.get(&(store, folder));
-        members.into_iter().flatten().map(|(_, waiting)| waiting.entry.clone()).collect()
+        members
+            .into_iter()
+            .flatten()
+            .map(|(_, waiting)| waiting.entry.clone())
+            .collect()
     }
 
     pub(super) fn content(&self, id: Id) -> Option<Arc<dyn Content>> {
@@ -89,13 +97,19 @@ impl Pending {
     /// How many wait, and their bytes.
     pub(super) fn len(&self) -> (usize, u64) {
         let table = lock(&self.table);
-        (table.by_id.len(), table.by_id.values().map(|waiting| waiting.content.size()).sum())
+        (
+            table.by_id.len(),
+            table.by_id.values().map(|waiting| waiting.content.size()).sum(),
+        )
     }
 
     /// The file that another one replaces which was just stored at its place: not that one itself.
     fn replaced_by(&self, place: &Place, stored: &Entry) -> Option<Arc<Waiting>> {
         let table = lock(&self.table);
-        let waiting = table.folders.get(&(place.mount.store, place.folder))?.get(&place.name)?;
+        let waiting = table
+            .folders
+            .get(&(place.mount.store, place.folder))?
+            .get(&place.name)?;
         let same = waiting.entry.md5 == stored.md5 && waiting.entry.size == stored.size;
         (!same).then(|| waiting.clone())
     }
@@ -103,7 +117,10 @@ impl Pending {
     /// An empty file whose body is being received is not sent before that has ended.
     fn park(&self, place: &Place, wait: Duration) {
         let table = lock(&self.table);
-        let waiting = table.folders.get(&(place.mount.store, place.folder)).and_then(|n| n.get(&place.name));
+        let waiting = table
+            .folders
+            .get(&(place.mount.store, place.folder))
+            .and_then(|n| n.get(&place.name));
         if let Some(waiting) = waiting.filter(|waiting| waiting.content.size() == 0) {
             lock(&waiting.times).due = Instant::now() + wait;
         }
@@ -115,7 +132,11 @@ impl Pending {
         let mut table = lock(&self.table);
         let folder = (waiting.place.mount.store, waiting.place.folder);
         table.by_id.insert(waiting.entry.id, waiting.clone());
-        let old = table.folders.entry(folder).or_default().insert(waiting.place.name.clone(), waiting);
+        let old = table
+            .folders
+            .entry(folder)
+            .or_default()
+            .insert(waiting.place.name.clone(), waiting);
         if let Some(old) = &old {
             table.by_id.remove(&old.entry.id);
             old.cancelled.cancel();
@@ -130,7 +151,10 @@ impl Pending {
         table.by_id.remove(&waiting.entry.id);
         let folder = (waiting.place.mount.store, waiting.place.folder);
         if let Some(names) = table.folders.get_mut(&folder) {
-            if names.get(&waiting.place.name).is_some_and(|found| Arc::ptr_eq(found, waiting)) {
+            if names
+                .get(&waiting.place.name)
+                .is_some_and(|found| Arc::ptr_eq(found, waiting))
+            {
                 names.remove(&waiting.place.name);
             }
             if names.is_empty() {
@@ -141,7 +165,12 @@ impl Pending {
 
     fn below(&self, path: &TreePath) -> Vec<Arc<Waiting>> {
         let table = lock(&self.table);
-        table.by_id.values().filter(|waiting| waiting.place.path.below(path).is_some()).cloned().collect()
+        table
+            .by_id
+            .values()
+            .filter(|waiting| waiting.place.path.below(path).is_some())
+            .cloned()
+            .collect()
     }
 
     /// The oldest file that is due, or the moment to look again.
@@ -188,7 +217,10 @@ pub(super) struct Parked {
 impl Parked {
     pub(super) fn new(tree: &Arc<Tree>, place: &Place) -> Self {
         tree.pending.park(place, LONGEST_BODY);
-        Self { tree: tree.clone(), place: place.clone() }
+        Self {
+            tree: tree.clone(),
+            place: place.clone(),
+        }
     }
 }
 
@@ -206,7 +238,11 @@ impl Tree {
         content: Spooled,
         modified: Option<i64>,
     ) -> Result<Resource, Error> {
-        let wait = if content.size() == 0 { EMPTY_WAIT } else { Duration::ZERO };
+        let wait = if content.size() == 0 {
+            EMPTY_WAIT
+        } else {
+            Duration::ZERO
+        };
         self.queue_for(place, content, modified, wait).await
     }
 
@@ -229,7 +265,6 @@ impl Tree {
             modified,
             received: unix_now(),
             spool: content.name(),
-            attempts: 0,
         };
         let sequence = self.state.push(row.clone()).await.map_err(state_error)?;
         Ok(self.wait_for(sequence, place, Arc::new(content), row, wait).await)
@@ -259,7 +294,11 @@ impl Tree {
             entry: entry.clone(),
             content,
             row,
-            times: Mutex::new(Times { due: Instant::now() + wait, running: false, attempts: 0 }),
+            times: Mutex::new(Times {
+                due: Instant::now() + wait,
+                running: false,
+                attempts: 0,
+            }),
             cancelled: CancellationToken::new(),
         });
         if let Some(old) = self.pending.insert(waiting) {
@@ -268,7 +307,11 @@ impl Tree {
             }
             self.give_up(&old).await;
         }
-        Resource { path: place.path, mount: Some(place.mount), entry: Arc::new(entry) }
+        Resource {
+            path: place.path,
+            mount: Some(place.mount),
+            entry: Arc::new(entry),
+        }
     }
 
     /// Shows an empty file that no drive knows: for LOCK on a free name. It becomes real when it is put, or when
@@ -282,7 +325,12 @@ impl Tree {
         if self.member(&place).await?.is_some() {
             return Err(super::change::exists());
         }
-        let nothing = self.spool.receive(Some(0)).await?.finish(Some(md5_of_nothing())).await?;
+        let nothing = self
+            .spool
+            .receive(Some(0))
+            .await?
+            .finish(Some(md5_of_nothing()))
+            .await?;
         self.queue_for(place, nothing, None, LOCKED_WAIT).await
     }
 
@@ -292,7 +340,11 @@ impl Tree {
     }
 
     /// A file was stored at a place: what waited there before is done with.
-    pub(super) async fn replace_pending(self: &Arc<Self>, place: &Place, stored: &Entry) -> Result<(), Error> {
+    pub(super) async fn replace_pending(
+        self: &Arc<Self>,
+        place: &Place,
+        stored: &Entry,
+    ) -> Result<(), Error> {
         if let Some(old) = self.pending.replaced_by(place, stored) {
             self.adopt_state(&place.mount, old.entry.id, stored.id).await?;
             self.give_up(&old).await;
@@ -342,12 +394,18 @@ impl Tree {
     ) -> Result<Resource, Error> {
         let found = lock(&self.pending.table).by_id.get(&resource.entry.id).cloned();
         let waiting = found.ok_or_else(|| {
-            Error::new(ErrorKind::Busy, "The file has just reached 123pan; repeat the move.")
+            Error::new(
+                ErrorKind::Busy,
+                "The file has just reached 123pan; repeat the move.",
+            )
         })?;
         waiting.cancelled.cancel();
         let turn = self.turns.wait(&waiting.place).await;
         if lock(&self.pending.table).by_id.get(&resource.entry.id).is_none() {
-            return Err(Error::new(ErrorKind::Busy, "The file has just reached 123pan; repeat the move."));
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "The file has just reached 123pan; repeat the move.",
+            ));
         }
         let row = Row {
             drive: to.mount.identity(),
@@ -357,11 +415,20 @@ impl Tree {
             name: to.name.clone(),
             ..waiting.row.clone()
         };
-        self.state.update(waiting.sequence, row.clone()).await.map_err(state_error)?;
+        self.state
+            .update(waiting.sequence, row.clone())
+            .await
+            .map_err(state_error)?;
         self.pending.remove(&waiting);
         drop(turn);
-        let wait = if waiting.content.size() == 0 { EMPTY_WAIT } else { Duration::ZERO };
-        Ok(self.wait_for(waiting.sequence, to.clone(), waiting.content.clone(), row, wait).await)
+        let wait = if waiting.content.size() == 0 {
+            EMPTY_WAIT
+        } else {
+            Duration::ZERO
+        };
+        Ok(self
+            .wait_for(waiting.sequence, to.clone(), waiting.content.clone(), row, wait)
+            .await)
     }
 
     /// A folder was moved: the files that wait in it are shown at their new paths. Their folder's id is the same.
@@ -371,14 +438,26 @@ impl Tree {
         to: &TreePath,
     ) -> Result<(), Error> {
         for waiting in self.pending.below(from) {
-            let Some(rest) = waiting.place.path.below(from) else { continue };
-            let place = Place { path: to.join(&rest), ..waiting.place.clone() };
-            let row = Row { path: place.path.to_string(), ..waiting.row.clone() };
-            self.state.update(waiting.sequence, row.clone()).await.map_err(state_error)?;
+            let Some(rest) = waiting.place.path.below(from) else {
+                continue;
+            };
+            let place = Place {
+                path: to.join(&rest),
+                ..waiting.place.clone()
+            };
+            let row = Row {
+                path: place.path.to_string(),
+                ..waiting.row.clone()
+            };
+            self.state
+                .update(waiting.sequence, row.clone())
+                .await
+                .map_err(state_error)?;
             let due = lock(&waiting.times).due.saturating_duration_since(Instant::now());
             waiting.cancelled.cancel();
             self.pending.remove(&waiting);
-            self.wait_for(waiting.sequence, place, waiting.content.clone(), row, due).await;
+            self.wait_for(waiting.sequence, place, waiting.content.clone(), row, due)
+                .await;
         }
         Ok(())
     }
@@ -395,7 +474,11 @@ impl Tree {
     /// Takes up the files that waited when the server stopped.
     pub(super) async fn take_up(self: &Arc<Self>) {
         for (sequence, row) in self.state.pending() {
-            let mount = self.mounts().iter().find(|mount| mount.identity() == row.drive).cloned();
+            let mount = self
+                .mounts()
+                .iter()
+                .find(|mount| mount.identity() == row.drive)
+                .cloned();
             let (Some(mount), Ok(path)) = (mount, TreePath::from_decoded(&row.path)) else {
                 tracing::error!(
                     path = row.path,
@@ -404,14 +487,23 @@ impl Tree {
                 continue;
             };
             let Some(content) = self.spool.reopen(&row.spool, row.size, row.md5) else {
-                tracing::error!(path = row.path, "a file that was to be sent is missing in the spool");
+                tracing::error!(
+                    path = row.path,
+                    "a file that was to be sent is missing in the spool"
+                );
                 if let Err(error) = self.state.done(sequence).await {
                     tracing::error!(%error, "the queue of uploads could not be written");
                 }
                 continue;
             };
-            let place = Place { path, mount, folder: Id(row.parent), name: row.name.clone() };
-            self.wait_for(sequence, place, Arc::new(content), row, Duration::ZERO).await;
+            let place = Place {
+                path,
+                mount,
+                folder: Id(row.parent),
+                name: row.name.clone(),
+            };
+            self.wait_for(sequence, place, Arc::new(content), row, Duration::ZERO)
+                .await;
         }
         let (files, bytes) = self.waiting();
         if files > 0 {
@@ -428,7 +520,10 @@ impl Tree {
         };
         match sent {
             Ok(resource) => {
-                if let Err(error) = self.adopt_state(&place.mount, waiting.entry.id, resource.entry.id).await {
+                if let Err(error) = self
+                    .adopt_state(&place.mount, waiting.entry.id, resource.entry.id)
+                    .await
+                {
                     tracing::warn!(%error, "the properties of a file were lost");
                 }
                 self.give_up(waiting).await;
@@ -436,7 +531,9 @@ impl Tree {
             }
             Err(error) => {
                 let mut times = lock(&waiting.times);
-                let pause = FIRST_PAUSE.saturating_mul(1 << times.attempts.min(10)).min(LONGEST_PAUSE);
+                let pause = FIRST_PAUSE
+                    .saturating_mul(1 << times.attempts.min(10))
+                    .min(LONGEST_PAUSE);
                 times.attempts += 1;
                 times.running = false;
                 times.due = Instant::now() + pause;
@@ -452,7 +549,9 @@ impl Tree {
 async fn send_all(tree: Weak<Tree>) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     loop {
-        let Ok(permit) = places.clone().acquire_owned().await else { return };
+        let Ok(permit) = places.clone().acquire_owned().await else {
+            return;
+        };
         let waiting = loop {
             let Some(tree) = tree.upgrade() else { return };
             let next = match tree.pending.due() {
@@ -476,7 +575,9 @@ async fn send_all(tree: Weak<Tree>) {
 }
 
 fn unix_now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(0)
 }
 

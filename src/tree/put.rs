@@ -47,7 +47,10 @@ enum State {
     /// 123pan had it: it is stored.
     Known(Entry),
     /// Bytes are wanted.
-    Open { incoming: Incoming, begun: Option<Begun> },
+    Open {
+        incoming: Incoming,
+        begun: Option<Begun>,
+    },
 }
 
 impl std::fmt::Debug for State {
@@ -108,7 +111,13 @@ impl Receiving {
     /// # Errors
     /// `ChecksumMismatch` where fewer bytes came than announced, or others; every failure of a drive as it is.
     pub async fn commit(self) -> Result<Resource, Error> {
-        let Self { tree, place, put, state, parked } = self;
+        let Self {
+            tree,
+            place,
+            put,
+            state,
+            parked,
+        } = self;
         let (incoming, begun) = match state {
             State::Known(entry) => {
                 return finish(async move {
@@ -124,8 +133,13 @@ impl Receiving {
             drop(parked);
             return finish(async move { tree.queue(place, spooled, put.modified).await }).await;
         }
-        let key: StoreKey =
-            (place.mount.store, place.folder.0, place.name.clone(), spooled.md5(), spooled.size());
+        let key: StoreKey = (
+            place.mount.store,
+            place.folder.0,
+            place.name.clone(),
+            spooled.md5(),
+            spooled.size(),
+        );
         let task = tree.clone();
         tree.stores
             .join(
@@ -155,7 +169,10 @@ impl Tree {
     pub(super) async fn receive_at(self: &Arc<Self>, place: Place, put: Put) -> Result<Receiving, Error> {
         place.mount.drive.accepts_name(&place.name)?;
         if self.member(&place).await?.is_some_and(|entry| entry.is_folder()) {
-            return Err(Error::new(ErrorKind::IsAFolder, "There is a folder of that name."));
+            return Err(Error::new(
+                ErrorKind::IsAFolder,
+                "There is a folder of that name.",
+            ));
         }
         let parked = Parked::new(self, &place);
         let mut begun = None;
@@ -163,7 +180,13 @@ impl Tree {
             match self.offer(&place, size, md5).await {
                 Ok(Begun::Done(entry)) => {
                     let tree = self.clone();
-                    return Ok(Receiving { tree, place, put, state: State::Known(entry), parked });
+                    return Ok(Receiving {
+                        tree,
+                        place,
+                        put,
+                        state: State::Known(entry),
+                        parked,
+                    });
                 }
                 Ok(wanted) => begun = Some(wanted),
                 // The body is received all the same; storing it will say what is wrong.
@@ -171,7 +194,13 @@ impl Tree {
             }
         }
         let incoming = self.spool.receive(put.size).await?;
-        Ok(Receiving { tree: self.clone(), place, put, state: State::Open { incoming, begun }, parked })
+        Ok(Receiving {
+            tree: self.clone(),
+            place,
+            put,
+            state: State::Open { incoming, begun },
+            parked,
+        })
     }
 
     /// Asks for instant upload; an earlier upload of the same name ends first.
@@ -187,7 +216,10 @@ impl Tree {
     async fn begin(&self, place: &Place, size: u64, md5: [u8; 16]) -> Result<Begun, Error> {
         let old = self.drives_member(place).await?;
         if old.as_ref().is_some_and(|entry| entry.is_folder()) {
-            return Err(Error::new(ErrorKind::IsAFolder, "There is a folder of that name."));
+            return Err(Error::new(
+                ErrorKind::IsAFolder,
+                "There is a folder of that name.",
+            ));
         }
         let file = NewFile {
             parent: place.folder,
@@ -201,7 +233,10 @@ impl Tree {
             Err(error) if error.kind() == ErrorKind::Exists && file.replaces.is_none() => {
                 // Our listing was too old: the name is taken. Look again, once.
                 let old = self.drives_member(place).await?.ok_or_else(exists)?;
-                let file = NewFile { replaces: Some(Arc::new(old)), ..file };
+                let file = NewFile {
+                    replaces: Some(Arc::new(old)),
+                    ..file
+                };
                 place.mount.drive.begin_upload(&file).await
             }
             begun => begun,
@@ -242,7 +277,10 @@ impl Tree {
         }
         self.replace_pending(place, &entry).await?;
         self.set_time(&place.mount, entry.id, modified).await?;
-        let entry = Entry { modified: modified.unwrap_or(entry.modified), ..entry };
+        let entry = Entry {
+            modified: modified.unwrap_or(entry.modified),
+            ..entry
+        };
         Ok(self.shown(place, entry))
     }
 
@@ -255,15 +293,28 @@ impl Tree {
     pub(super) async fn read(&self, file: &Resource) -> Result<Bytes4Copy, Error> {
         if let Some(content) = self.content(file) {
             let size = content.size();
-            return Ok(Bytes4Copy { frames: content.read(0, size) });
+            return Ok(Bytes4Copy {
+                frames: content.read(0, size),
+            });
         }
         if file.entry.size == Some(0) {
-            return Ok(Bytes4Copy { frames: Box::pin(stream::empty()) });
+            return Ok(Bytes4Copy {
+                frames: Box::pin(stream::empty()),
+            });
         }
-        let fetch = self.fetch.get().and_then(std::sync::Weak::upgrade).ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, "This copy would move the bytes, which is not possible here.")
-        })?;
-        Ok(Bytes4Copy { frames: fetch.fetch(file).await? })
+        let fetch = self
+            .fetch
+            .get()
+            .and_then(std::sync::Weak::upgrade)
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Unsupported,
+                    "This copy would move the bytes, which is not possible here.",
+                )
+            })?;
+        Ok(Bytes4Copy {
+            frames: fetch.fetch(file).await?,
+        })
     }
 
     /// Names who reads the bytes of files that a drive has. Later calls change nothing.
@@ -273,7 +324,11 @@ impl Tree {
 
     /// The bytes of a file that waits in the spool; `None` where the drive has them.
     pub fn content(&self, file: &Resource) -> Option<Arc<dyn Content>> {
-        if is_local(&file.entry) { self.pending.content(file.entry.id) } else { None }
+        if is_local(&file.entry) {
+            self.pending.content(file.entry.id)
+        } else {
+            None
+        }
     }
 }
 

@@ -180,8 +180,9 @@ async fn users_see_their_root_below_the_prefix() {
         cloud.add_file("/mine/deep/a.txt", "1");
     })
     .await;
-    let config = world.dir.path().join("other.toml");
-    let text = head(world.dir.path())
+    let other = tempfile::TempDir::new().unwrap();
+    let config = other.path().join("dav.toml");
+    let text = head(other.path())
         .replace(
             "listen =",
             "anonymous = \"read-only\"\nprefix = \"/web/dav\"\nlisten =",
