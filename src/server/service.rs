@@ -119,6 +119,7 @@ impl Service {
             path: principal.root.join(&relative),
             root: principal.root,
             writable,
+            user: principal.name,
         };
         match request.method() {
             &Method::GET | &Method::HEAD => {
@@ -186,6 +187,7 @@ impl Service {
                     root: TreePath::root(),
                     path: TreePath::root(),
                     writable: true,
+                    user: Arc::from("-"),
                 };
                 match self.dav.handle(request, &ctx).await {
                     Ok(response) => response,
