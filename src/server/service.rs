@@ -45,7 +45,7 @@ pub(super) struct Service {
     auth: Auth,
     tree: Arc<Tree>,
     dav: Dav,
-    delivery: Delivery,
+    delivery: Arc<Delivery>,
     metrics: Arc<Metrics>,
 }
 
@@ -54,7 +54,7 @@ impl Service {
         prefix: &str,
         auth: Auth,
         tree: Arc<Tree>,
-        delivery: Delivery,
+        delivery: Arc<Delivery>,
     ) -> Result<Self, PathError> {
         Ok(Self {
             prefix: TreePath::from_decoded(prefix)?,
