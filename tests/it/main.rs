@@ -5,4 +5,7 @@
 #[allow(dead_code)]
 mod world;
 
+mod faults;
+mod listing;
+mod paging;
 mod read;

@@ -1,6 +1,6 @@
 //! A simulated cloud, the built server in a process of its own, and a raw client. Everything on port 0.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -39,11 +39,24 @@ impl World {
         fill: impl FnOnce(&Cloud),
         mounts: impl FnOnce(&Cloud) -> String,
     ) -> Self {
+        Self::configured(options, fill, |cloud, dir| {
+            format!("{}{}", head(dir), mounts(cloud))
+        })
+        .await
+    }
+
+    /// A cloud prepared by `fill`, and a server with the whole configuration that `config` writes.
+    pub async fn configured(
+        options: Options,
+        fill: impl FnOnce(&Cloud),
+        config: impl FnOnce(&Cloud, &Path) -> String,
+    ) -> Self {
         let cloud = Cloud::start(options).await.unwrap();
         fill(&cloud);
         let dir = TempDir::new().unwrap();
+        let text = config(&cloud, dir.path());
         let config = dir.path().join("dav.toml");
-        std::fs::write(&config, format!("{}{}", head(dir.path()), mounts(&cloud))).unwrap();
+        std::fs::write(&config, text).unwrap();
         let server = Server::serve(&config);
         Self {
             cloud,
@@ -97,9 +110,73 @@ impl World {
         )
     }
 
+    /// The members that a PROPFIND of depth 1 shows: paths as in the URL, decoded, the folder itself left out.
+    pub async fn members(&self, path: &str) -> Vec<String> {
+        let (status, body) = self.propfind(path, "1").await;
+        assert_eq!(status, 207, "{body}");
+        assert!(body.ends_with("</D:multistatus>"), "{body}");
+        let mut hrefs = hrefs(&body);
+        assert_eq!(hrefs.remove(0).trim_end_matches('/'), path.trim_end_matches('/'));
+        hrefs
+    }
+
+    /// The file that keeps the account's token, and the token.
+    pub fn kept_token(&self) -> Option<(PathBuf, String)> {
+        let folder = std::fs::read_dir(self.dir.path().join("state/tokens")).ok()?;
+        let file = folder.filter_map(Result::ok).next()?.path();
+        let text = std::fs::read_to_string(&file).ok()?;
+        let content: serde_json::Value = serde_json::from_str(&text).ok()?;
+        Some((file, content["token"].as_str()?.to_owned()))
+    }
+
     /// How often the cloud's endpoint was called.
     pub fn calls(&self, endpoint: &str) -> u64 {
         self.cloud.counters().get(endpoint)
+    }
+}
+
+/// The hrefs of a multistatus body, decoded.
+pub fn hrefs(body: &str) -> Vec<String> {
+    let after = body.split("<D:href>").skip(1);
+    after
+        .map(|rest| {
+            let href = rest.split("</D:href>").next().unwrap();
+            percent_encoding::percent_decode_str(href)
+                .decode_utf8()
+                .unwrap()
+                .into_owned()
+        })
+        .collect()
+}
+
+/// What a command of the binary did.
+#[derive(Debug)]
+pub struct Ran {
+    /// Exit code.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+/// Runs the binary to its end, with `stdin` as its input.
+pub fn run(arguments: &[&str], stdin: &str) -> Ran {
+    let mut child = Command::new(binary())
+        .args(arguments)
+        .env_remove("DAV123_LOG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read its input may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
 
