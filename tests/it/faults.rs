@@ -29,7 +29,6 @@ fn code(code: impl Into<Value>, message: &str) -> FaultKind {
 
 fn table() -> Vec<Row> {
     vec![
-        row(FaultKind::Status(429, Some(60)), 503, true, "slow down"),
         row(FaultKind::Status(429, None), 503, true, "slow down"),
         row(code(429, "请求太频繁"), 503, true, "请求太频繁"),
         row(code(1, "操作频繁，请稍后再试"), 503, true, "操作频繁"),
@@ -63,6 +62,23 @@ fn table() -> Vec<Row> {
         row(code(20101, "请登录"), 503, true, "token"),
         row(code(2, "token is expired"), 503, true, "token"),
     ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_after_of_123pan_that_no_client_would_wait_for_is_handed_on() {
+    let world = World::account(|cloud| {
+        cloud.add_file("/a.txt", "a");
+    })
+    .await;
+    world
+        .cloud
+        .fault(Fault::forever("list", FaultKind::Status(429, Some(60))));
+    let answer = world.request("PROPFIND", "/drive").send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    let seconds: u64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((50..=60).contains(&seconds), "{seconds}");
+    assert!(answer.text().await.unwrap().contains("slow down"));
+    assert_eq!(world.calls("list"), 1);
 }
 
 /// Every fault hits every kind of request.

@@ -9,3 +9,4 @@ mod faults;
 mod listing;
 mod paging;
 mod read;
+mod signin;
