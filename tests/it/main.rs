@@ -5,8 +5,10 @@
 #[allow(dead_code)]
 mod world;
 
+mod delivery;
 mod faults;
 mod listing;
 mod paging;
+mod proxy;
 mod read;
 mod signin;

@@ -191,25 +191,11 @@ async fn a_failure_of_a_later_page_breaks_the_transfer_and_nothing_is_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_listing_closes_the_stream_of_http_1_without_a_last_chunk() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let world = world(450).await;
     world
         .cloud
         .fault(Fault::forever("list", FaultKind::GarbageJson).after(2));
-    let mut raw = tokio::net::TcpStream::connect(world.server.address())
-        .await
-        .unwrap();
-    let basic = base64::Engine::encode(
-        &base64::engine::general_purpose::STANDARD,
-        format!("{}:{}", crate::world::USER, crate::world::PASSWORD),
-    );
-    let head = format!(
-        "PROPFIND /drive/big HTTP/1.1\r\nhost: x\r\ndepth: 1\r\nauthorization: Basic {basic}\r\n\r\n"
-    );
-    raw.write_all(head.as_bytes()).await.unwrap();
-    let mut sent = Vec::new();
-    raw.read_to_end(&mut sent).await.unwrap();
-    let sent = String::from_utf8(sent).unwrap();
+    let sent = world.raw("PROPFIND", "/drive/big").await;
     assert!(sent.starts_with("HTTP/1.1 207 "), "{sent}");
     assert!(
         !sent.ends_with("0\r\n\r\n") && !sent.contains("</D:multistatus>"),

@@ -110,6 +110,25 @@ impl World {
         )
     }
 
+    /// The answer, as text, to a request whose target is sent exactly as it stands. Signed in.
+    pub async fn raw(&self, method: &str, target: &str) -> String {
+        use base64::Engine;
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}"));
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nhost: x\r\ndepth: 1\r\nconnection: close\r\n\
+             authorization: Basic {basic}\r\n\r\n"
+        );
+        let mut stream = tokio::net::TcpStream::connect(self.server.address())
+            .await
+            .unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // A broken answer may end in a reset.
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
     /// The members that a PROPFIND of depth 1 shows: paths as in the URL, decoded, the folder itself left out.
     pub async fn members(&self, path: &str) -> Vec<String> {
         let (status, body) = self.propfind(path, "1").await;
@@ -220,6 +239,12 @@ pub fn share(cloud: &Cloud, path: &str, key: &str, more: &str) -> String {
         "[[mount]]\npath = \"{path}\"\nkind = \"share\"\nshare_key = \"{key}\"\n{more}\n{}",
         endpoints(cloud)
     )
+}
+
+/// The text of a header, empty where it is missing.
+pub fn header(answer: &reqwest::Response, name: &str) -> String {
+    let value = answer.headers().get(name);
+    value.map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default()
 }
 
 /// A client that follows no redirect and keeps no proxy.
