@@ -11,4 +11,4 @@ mod listing;
 mod paging;
 mod proxy;
 mod read;
-mod signin;
+mod sign_in;
