@@ -8,11 +8,12 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::config::{
-    Access, Account, Cache, Config, Delete, Delivery, DirectLink, Endpoints, Mount, Password, Server, Share,
-    Source, Strategy, Upload, UploadMode, User,
+    Access, Account, Cache, Config, Delete, Delivery, DirectLink, Endpoints, Mount, Open, Password, Server,
+    Share, Source, Strategy, Upload, UploadMode, User,
 };
 
-use crate::sim::{self, Cloud};
+use crate::sim::{self, Cloud, DirectAuth, SEED};
+use crate::tree::TreePath;
 
 use super::paste::{Paste, pasteables};
 use super::serve::{announce, until_stopped};
@@ -22,6 +23,8 @@ use super::{Failure, say};
 const USER: &str = "demo";
 /// The account mount that is streamed through dav123.
 const PROXIED: &str = "drive-proxy";
+/// A film of the seeded drive.
+const FILM: &str = "/电影/测试影片 (2026)/测试影片.mp4";
 /// Letters of a password that can be read aloud: none that look alike.
 const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
 
@@ -50,14 +53,16 @@ struct Known {
     uid: u64,
     client_id: String,
     client_secret: String,
+    /// Key of the share that needs no password.
     share_key: String,
-    share_password: Option<String>,
+    /// Key and password of the one that does, and that is only downloaded from with an account.
+    locked_share: (String, String),
     /// Key of the direct links.
     private_key: String,
     /// The list of direct links, as a direct-link mount takes it.
     links: String,
-    /// A film below the drive's root, percent-encoded, where there is one.
-    film: Option<String>,
+    /// A film of the drive, percent-encoded, with a slash before it.
+    film: String,
 }
 
 /// Starts the cloud and serves it until a signal.
@@ -71,8 +76,8 @@ pub async fn run(options: Options) -> Result<ExitCode, Failure> {
         announce(urls);
         say(&introduction(&known));
         if let Some(url) = urls.first() {
-            let film = known.film.as_ref().map(|film| format!("drive/{film}"));
-            let (user, password, film) = (USER, password.as_str(), film.as_deref());
+            let film = format!("drive{}", known.film);
+            let (user, password, film) = (USER, password.as_str(), Some(film.as_str()));
             say(&format!(
                 "\n{}",
                 pasteables(&Paste {
@@ -91,14 +96,15 @@ pub async fn run(options: Options) -> Result<ExitCode, Failure> {
 
 /// Starts the simulated cloud, and shares a folder of it.
 async fn start_cloud(listen: std::net::SocketAddr) -> Result<(Cloud, Known), Failure> {
-    let options = sim::Options {
+    let mut options = sim::Options {
         listen,
         ..sim::Options::demo()
     };
+    // The owner of direct links has switched the authentication on, as everybody should.
+    options.settings.direct_auth = DirectAuth::Decoded;
     let cloud = Cloud::start(options)
         .await
         .with_context(|| format!("the simulated cloud cannot listen on {listen}"))?;
-    let (share, password) = cloud.seeded_share();
     let options = cloud.options();
     let known = Known {
         base: cloud.base(),
@@ -107,13 +113,23 @@ async fn start_cloud(listen: std::net::SocketAddr) -> Result<(Cloud, Known), Fai
         uid: options.uid.unsigned_abs(),
         client_id: options.client_id.clone(),
         client_secret: options.client_secret.clone(),
-        share_key: share,
-        share_password: password,
+        share_key: SEED.open_share.to_owned(),
+        locked_share: (SEED.locked_share.to_owned(), SEED.share_password.to_owned()),
         private_key: cloud.settings().direct_key.clone(),
-        links: cloud.seeded_links(),
-        film: cloud.seeded_film(),
+        links: links(&cloud.direct_base()),
+        film: TreePath::from_decoded(FILM).unwrap_or_default().encoded(),
     };
     Ok((cloud, known))
+}
+
+/// The list of direct links, with and without size.
+fn links(base: &str) -> String {
+    let folder = TreePath::from_decoded(SEED.direct_folder).unwrap_or_default();
+    let mut list = String::from("links:\n");
+    for name in SEED.direct_files {
+        list.push_str(&format!("  {base}{}\n", folder.child(name).encoded()));
+    }
+    list
 }
 
 /// The line for the cloud, then what it knows.
@@ -126,16 +142,16 @@ fn introduction(known: &Known) -> String {
         client_id,
         client_secret,
         share_key,
+        locked_share: (locked, share_password),
         private_key,
         links,
         ..
     } = known;
-    let share_password = known.share_password.as_deref().unwrap_or("none");
     let mut text = format!(
         "dav123: simulated 123pan at {base}
   other clients: login = {base}/api   api = {base}/b/api   open = {base}/open
   account {account}   password {password}   uid {uid}
-  share {share_key}   share password {share_password}
+  share {share_key}   share {locked} with the password {share_password}
   client id {client_id}   client secret {client_secret}
   direct links, private key {private_key}:"
     );
@@ -146,7 +162,7 @@ fn introduction(known: &Known) -> String {
     text
 }
 
-/// The configuration of the demonstration: an account twice, a share, direct links.
+/// The configuration of the demonstration: an account twice, two shares, direct links, the Open platform.
 fn config(known: &Known, listen: String, dir: &Path, password: &str) -> Config {
     let endpoints = Endpoints {
         login: format!("{}/api", known.base),
@@ -164,12 +180,21 @@ fn config(known: &Known, listen: String, dir: &Path, password: &str) -> Config {
         delete: Delete::Trash,
         endpoints: endpoints.clone(),
     };
-    let share = Share {
-        key: known.share_key.clone(),
-        password: known.share_password.clone().map(Into::into),
+    let share = |key: &str, password: Option<&str>, account: Option<&str>| {
+        Source::Share(Share {
+            key: key.to_owned(),
+            password: password.map(Into::into),
+            root_id: 0,
+            account: account.map(str::to_owned),
+            endpoints: endpoints.clone(),
+        })
+    };
+    let (locked, share_password) = &known.locked_share;
+    let open = Open {
+        client: Some((known.client_id.clone(), known.client_secret.clone().into())),
+        access_token: None,
         root_id: 0,
-        account: None,
-        endpoints,
+        endpoints: endpoints.clone(),
     };
     let links = DirectLink {
         uid: Some(known.uid),
@@ -219,8 +244,14 @@ fn config(known: &Known, listen: String, dir: &Path, password: &str) -> Config {
         mounts: vec![
             mount("drive", Source::Account(account.clone()), Strategy::Redirect),
             mount(PROXIED, Source::Account(account), Strategy::Proxy),
-            mount("shared", Source::Share(share), Strategy::Redirect),
+            mount("shared", share(&known.share_key, None, None), Strategy::Redirect),
+            mount(
+                "shared-locked",
+                share(locked, Some(share_password), Some("/drive")),
+                Strategy::Auto,
+            ),
             mount("links", Source::DirectLink(links), Strategy::Redirect),
+            mount("official", Source::Open(open), Strategy::Proxy),
         ],
     }
 }
@@ -300,10 +331,10 @@ mod tests {
             client_id: "demo-client-id".into(),
             client_secret: "demo-client-secret".into(),
             share_key: "abcd-EfGh".into(),
-            share_password: Some("x1y2".into()),
+            locked_share: ("ijkl-MnOp".into(), "x1y2".into()),
             private_key: "key".into(),
             links: "films:\n  http://127.0.0.1:4000/1812000499/a.mp4\n".into(),
-            film: None,
+            film: "/film.mp4".into(),
         }
     }
 
@@ -321,7 +352,9 @@ mod tests {
                 ("/drive", "account", "redirect"),
                 ("/drive-proxy", "account", "proxy"),
                 ("/shared", "share", "redirect"),
+                ("/shared-locked", "share", "auto"),
                 ("/links", "direct-link", "redirect"),
+                ("/official", "open", "proxy"),
             ]
         );
         let Source::Share(share) = &config.mounts[2].source else {

@@ -42,7 +42,7 @@ use self::strategy::{Case, Experience, Way};
 use self::upstream::{Limits, LinkFuture, Links, Refused, Source, Want};
 use crate::body::Body;
 use crate::config::Strategy;
-use crate::drive::{Error, ErrorKind, LinkWish};
+use crate::drive::{Error, ErrorKind, Link, LinkWish};
 use crate::tree::{Mount, Resource, Tree};
 
 /// Says on every GET that left from here which strategy answered it.
@@ -51,6 +51,16 @@ const DELIVERY: HeaderName = HeaderName::from_static("x-dav123-delivery");
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A worker fetches at once; its link need not live long.
 const WORKER_LINK_LIFE: Duration = Duration::from_secs(5 * 60);
+
+/// Asks the CDN for one byte as a redirected client would, without a Referer (webdav-clients R1); a sentence where it
+/// refuses. For `check`.
+pub async fn redirect_refused(link: &Link) -> Option<String> {
+    let cdn = Cdn::new(HEAD_TIMEOUT).ok()?;
+    let refused = !upstream::works_without_referer(&cdn, link, None).await;
+    refused.then(|| {
+        "the CDN refuses a redirected client, because it sends no Referer; set strategy = \"auto\" or \"proxy\".".to_owned()
+    })
+}
 
 /// Answers GET and HEAD of files. Shared by all requests.
 #[derive(Debug)]

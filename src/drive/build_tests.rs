@@ -194,7 +194,21 @@ async fn an_account_lists_by_pages_ordered_by_file_id_and_knows_its_quota() {
             total: Some(11)
         })
     );
-    assert!(drive.capability().quota && !drive.capability().write);
+    assert!(drive.capability().quota && drive.capability().write);
+}
+
+#[tokio::test]
+async fn a_mount_removes_as_its_delete_setting_says() {
+    let service = service("{}", "{}").await;
+    let dir = tempfile::tempdir().unwrap();
+    for (delete, shown) in [(Delete::Trash, "Trash"), (Delete::Permanent, "Permanent")] {
+        let Source::Account(mut source) = account(&service, "pw") else {
+            unreachable!()
+        };
+        source.delete = delete;
+        let drive = open_one(&dir, Source::Account(source));
+        assert!(format!("{drive:?}").contains(shown), "{drive:?}");
+    }
 }
 
 #[tokio::test]
@@ -359,4 +373,68 @@ async fn nothing_that_can_be_printed_holds_a_secret() {
     let web = Web::new(http, endpoints(&service), session);
     let text = format!("{web:?} {held:?} {:?}", held.as_ref().map(|h| h.bearer()));
     assert!(!text.contains("secret"), "{text}");
+}
+
+#[tokio::test]
+async fn the_open_platform_lists_by_last_id_without_the_recycle_bin() {
+    let service = Canned::start(|asked: &Asked| {
+        Answer::json(if asked.target.contains("access_token") {
+            r#"{"code":0,"data":{"accessToken":"T"}}"#
+        } else if asked.target.contains("lastFileId=2") {
+            r#"{"code":0,"data":{"lastFileId":-1,"fileList":[{"fileId":3,"filename":"c","type":1}]}}"#
+        } else {
+            r#"{"code":0,"data":{"lastFileId":2,"fileList":[
+                {"fileId":1,"filename":"a","size":4,"trashed":0},{"fileId":2,"filename":"b","trashed":1}]}}"#
+        })
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let open = Source::Open(config::Open {
+        client: Some(("id".to_owned(), "secret".into())),
+        access_token: None,
+        root_id: 0,
+        endpoints: Endpoints {
+            open: service.url.clone(),
+            ..endpoints(&service)
+        },
+    });
+    let drive = open_one(&dir, open);
+    assert_eq!(names(&*drive).await.unwrap(), ["a", "c"]);
+    assert_eq!(names(&*drive).await.unwrap(), ["a", "c"]);
+    assert_eq!(
+        (service.count("file/list"), service.count("access_token")),
+        (4, 1)
+    );
+}
+
+#[tokio::test]
+async fn one_account_has_one_set_of_gates_and_one_sign_in_at_any_pace() {
+    let service = service("", "").await;
+    let dir = tempfile::tempdir().unwrap();
+    let first = account(&service, "pw");
+    let mut second = account(&service, "pw");
+    let Source::Account(other) = &mut second else {
+        return;
+    };
+    other.endpoints.rate = 500.0;
+    let config = config(dir.path().to_owned(), vec![("/a", first), ("/b", second)]);
+    let mut clients = Clients {
+        state_dir: dir.path(),
+        credentials: credentials(&config).unwrap(),
+        http: Client::new().unwrap(),
+        sessions: HashMap::new(),
+        webs: Vec::new(),
+        opens: Vec::new(),
+    };
+    let mut web = |n: usize| match &config.mounts[n].source {
+        Source::Account(account) => clients.web(Some(account), &account.endpoints),
+        _ => unreachable!(),
+    };
+    let (a, again, b) = (web(0), web(0), web(1));
+    assert!(Arc::ptr_eq(&a, &again) && !Arc::ptr_eq(&a, &b));
+    // Nothing is kept, so only the shared session can save the second sign-in.
+    std::fs::write(dir.path().join("tokens"), "no folder").unwrap();
+    a.user_info().await.unwrap();
+    b.user_info().await.unwrap();
+    assert_eq!(service.count("sign_in"), 1);
 }

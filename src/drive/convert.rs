@@ -42,7 +42,7 @@ fn meaning(reason: &Reason) -> (ErrorKind, Option<Retry>) {
         Reason::Nonsense(_) | Reason::Status(_) => (ErrorKind::Nonsense, None),
         Reason::Http(HttpError::Timeout) => (ErrorKind::Timeout, None),
         Reason::Http(HttpError::Connect | HttpError::Broken) => (ErrorKind::Unreachable, None),
-        Reason::Http(HttpError::TooLong(_)) => (ErrorKind::Nonsense, None),
+        Reason::Http(HttpError::TooLong(_) | HttpError::Source) => (ErrorKind::Nonsense, None),
         Reason::Http(HttpError::Request) => (ErrorKind::Nonsense, Some(Retry::Never)),
     }
 }

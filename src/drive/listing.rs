@@ -60,6 +60,8 @@ struct Pass {
     sum: u64,
     visible: usize,
     total: Option<i64>,
+    /// `Total` was another one on a later page.
+    wavers: bool,
     nexts: HashSet<String>,
     names: Names,
 }
@@ -111,7 +113,9 @@ impl Lister for RowLister {
 impl Reading {
     fn feed(&mut self, page: ListPage) -> Step {
         let last = page.next == END || page.rows.is_empty();
-        let Some(entries) = self.pass.take(page, last, &mut self.locators) else {
+        // The last two passes go on though `Total` wavers: they may still agree with each other.
+        let strict = self.restarts + 1 < RESTARTS;
+        let Some(entries) = self.pass.take(page, last, strict, &mut self.locators) else {
             return self.again();
         };
         if last && !self.pass.agrees_with_total() {
@@ -149,13 +153,19 @@ impl Reading {
 
 impl Pass {
     /// The new entries of the next page; `None` if it does not go on from the others.
-    fn take(&mut self, page: ListPage, last: bool, locators: &mut Locators) -> Option<Vec<Entry>> {
+    fn take(
+        &mut self,
+        page: ListPage,
+        last: bool,
+        strict: bool,
+        locators: &mut Locators,
+    ) -> Option<Vec<Entry>> {
         self.pages += 1;
         if self.pages == 1 {
             self.total = page.total;
         }
         // An empty page beyond the end may say nothing about the whole.
-        let total_stays = page.total == self.total || (page.rows.is_empty() && self.pages > 1);
+        self.wavers |= page.total != self.total && !(page.rows.is_empty() && self.pages > 1);
         let before = self.ids.len();
         let mut entries = Vec::with_capacity(page.rows.len());
         for row in &page.rows {
@@ -173,11 +183,14 @@ impl Pass {
         }
         let goes_forward =
             last || (self.ids.len() > before && (page.next.is_empty() || self.nexts.insert(page.next)));
-        (total_stays && goes_forward).then_some(entries)
+        (goes_forward && !(strict && self.wavers)).then_some(entries)
     }
 
     /// Whether all rows are there; `Total` may or may not count those in the recycle bin.
     fn agrees_with_total(&self) -> bool {
+        if self.wavers {
+            return false;
+        }
         let Some(total) = self.total else { return true };
         usize::try_from(total).is_ok_and(|total| total == self.ids.len() || total == self.visible)
     }

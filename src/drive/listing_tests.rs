@@ -119,6 +119,15 @@ async fn two_passes_with_the_same_ids_outweigh_a_wrong_total() {
 }
 
 #[tokio::test]
+async fn a_total_that_wavers_in_every_pass_is_outweighed_too() {
+    let pass = || vec![page(&[3, 2], "a", Some(3)), page(&[1], "-1", Some(4))];
+    let pages = (0..4).flat_map(|_| pass()).collect();
+    let (mut lister, asked) = script(pages);
+    assert_eq!(whole(&mut lister).await, Ok(set(&[1, 2, 3])));
+    assert_eq!(asked.lock().unwrap().len(), 8);
+}
+
+#[tokio::test]
 async fn after_three_restarts_without_agreement_it_is_nonsense() {
     let pages = (1..=9).map(|n| page(&[n], "-1", Some(5))).collect();
     let (mut lister, asked) = script(pages);

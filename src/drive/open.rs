@@ -2,16 +2,11 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
 
-use secrecy::ExposeSecret;
-
-use super::account::with_file;
+use super::account::{link, with_file};
 use super::listing::RowLister;
 use super::{Capability, Drive, DriveFuture, Entry, Error, Id, Link, LinkWish, Lister, Quota};
 use crate::pan::open::Open;
-use crate::pan::sign::unix_now;
-use crate::pan::web::download::expiry;
 use crate::pan::web::files::ListPage;
 
 /// A developer's drive, or a folder of it.
@@ -73,16 +68,8 @@ impl Drive for OpenDrive {
 
     fn link<'a>(&'a self, file: &'a Entry, _wish: LinkWish) -> DriveFuture<'a, Link> {
         Box::pin(async move {
-            let url = with_file(file, async |file| self.open.download_url(file.id).await).await?;
-            let parsed = url::Url::parse(url.expose_secret()).ok();
-            let now = unix_now();
-            let until = parsed.map_or(now, |parsed| expiry(&parsed, now));
-            Ok(Link {
-                until: UNIX_EPOCH + Duration::from_secs(u64::try_from(until).unwrap_or(0)),
-                url,
-                referers: Vec::new(),
-                open_to_all: false,
-            })
+            let found = with_file(file, async |file| self.open.link(file.id, file.size).await).await?;
+            Ok(link(found))
         })
     }
 

@@ -77,7 +77,8 @@ struct Whole<T> {
     upper_data: Option<T>,
 }
 
-/// Reads an answer whose success code is `success`.
+/// Reads an answer whose success code is `success`. Missing or null data is an error, unless `T` can be
+/// made of null: a change answers with whatever it likes.
 ///
 /// # Errors
 /// The reason why it is none, for the endpoint named `call`.
@@ -106,6 +107,7 @@ pub fn read<T: DeserializeOwned>(
     whole
         .data
         .or(whole.upper_data)
+        .or_else(|| serde_json::from_str("null").ok())
         .ok_or(Reason::Nonsense("the answer has no data"))
 }
 
@@ -260,6 +262,18 @@ mod tests {
             " <!DOCTYPE html><html>404</html>",
         ] {
             assert!(matches!(reason(200, nonsense), Reason::Nonsense(_)), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_change_needs_no_data() {
+        for body in [
+            r#"{"code":0}"#,
+            r#"{"code":0,"data":null}"#,
+            r#"{"code":0,"data":[1]}"#,
+        ] {
+            let read = read::<IgnoredAny>(StatusCode::OK, &HeaderMap::new(), body.as_bytes(), OK);
+            assert!(read.is_ok(), "{body}");
         }
     }
 

@@ -93,6 +93,17 @@ impl Error {
         Self { call, reason }
     }
 
+    /// Whether the call may have been carried out all the same: the state must be read before it is
+    /// made again (API page 2.3).
+    pub fn is_unclear(&self) -> bool {
+        matches!(
+            self.reason,
+            Reason::Nonsense(_)
+                | Reason::Status(_)
+                | Reason::Http(HttpError::Timeout | HttpError::Broken | HttpError::TooLong(_))
+        )
+    }
+
     /// The same error with the time to wait, where the reason is [`Reason::Busy`].
     #[must_use]
     pub fn with_after(mut self, wait: Option<Duration>) -> Self {

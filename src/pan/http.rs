@@ -1,13 +1,19 @@
 //! The HTTP client for everything that is said to 123pan, except the bytes of downloads.
 //!
-//! One reqwest client: no system proxy, no cookies, no compression, no redirects (the download chain is
-//! followed by hand, API page 5.8). Errors never carry a URL: links and signatures are secrets.
+//! No system proxy, no cookies, no compression, no redirects (the download chain is followed by hand,
+//! API page 5.8). Errors never carry a URL: links and signatures are secrets.
+//!
+//! Calls and uploads go through two reqwest clients, because `read_timeout` runs from the first byte
+//! sent to the head of the answer: a part on a slow line takes longer than a call may. [`Client::put`]
+//! watches the progress of the bytes instead.
 
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header};
+
+use super::outgoing::{Frames, Outgoing};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,12 +44,25 @@ pub enum HttpError {
     /// The URL or a header is not one.
     #[error("the request could not be built")]
     Request,
+    /// The bytes that were to be sent could not be read, or were fewer than announced.
+    #[error("the bytes to be sent could not be read")]
+    Source,
+}
+
+/// How long [`Client::put`] may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// From the first byte to the answer.
+    pub whole: Duration,
+    /// Without a byte being taken by the other side, or without an answer after the last one.
+    pub stall: Duration,
 }
 
 /// A client, cheap to clone; its connections are shared.
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: reqwest::Client,
+    uploads: reqwest::Client,
 }
 
 /// A request about to be sent.
@@ -104,19 +123,23 @@ impl Client {
     pub fn new() -> Result<Self, HttpError> {
         // Another part of the program may have installed it already: that is no error.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-            .iter()
-            .filter_map(|der| reqwest::Certificate::from_der(der).ok());
-        let inner = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
+        let builder = || {
+            let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
+                .iter()
+                .filter_map(|der| reqwest::Certificate::from_der(der).ok());
+            reqwest::Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .user_agent(USER_AGENT)
+                .tls_certs_merge(roots)
+        };
+        let inner = builder()
             .read_timeout(READ_TIMEOUT)
-            .user_agent(USER_AGENT)
-            .tls_certs_merge(roots)
             .build()
             .map_err(|_| HttpError::Request)?;
-        Ok(Self { inner })
+        let uploads = builder().build().map_err(|_| HttpError::Request)?;
+        Ok(Self { inner, uploads })
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -151,6 +174,45 @@ impl Client {
         tokio::time::timeout(ANSWER_TIME, answer)
             .await
             .unwrap_or(Err(HttpError::Timeout))
+    }
+
+    /// Puts `length` bytes at a URL, as they come from `frames`, and reads the answer, at most `limit`
+    /// bytes of it. The length goes out as `Content-Length`, never chunked: object storage refuses that.
+    ///
+    /// # Errors
+    /// See [`HttpError`]; [`HttpError::Source`] where `frames` fails or does not have `length` bytes.
+    pub async fn put(
+        &self,
+        url: &str,
+        length: u64,
+        frames: Frames,
+        times: Times,
+        limit: usize,
+    ) -> Result<Answer, HttpError> {
+        let outgoing = Outgoing::new(length, frames);
+        let progress = outgoing.progress();
+        let request = self
+            .uploads
+            .put(url)
+            .header(header::CONTENT_LENGTH, length)
+            .body(reqwest::Body::wrap(outgoing));
+        let sending = async {
+            let inner = request.send().await.map_err(classify)?;
+            let response = Response { inner };
+            Ok(Answer {
+                status: response.status(),
+                headers: response.headers().clone(),
+                body: response.bytes(limit).await?,
+            })
+        };
+        let result = tokio::select! {
+            result = tokio::time::timeout(times.whole, sending) => result.unwrap_or(Err(HttpError::Timeout)),
+            () = progress.stalled(times.stall) => Err(HttpError::Timeout),
+        };
+        if result.is_err() && progress.source_failed() {
+            return Err(HttpError::Source);
+        }
+        result
     }
 }
 
@@ -192,3 +254,7 @@ fn classify(error: reqwest::Error) -> HttpError {
         HttpError::Broken
     }
 }
+
+#[cfg(test)]
+#[path = "put_tests.rs"]
+mod tests;

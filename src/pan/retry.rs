@@ -2,7 +2,8 @@
 //!
 //! "Too fast" gets up to 6 tries, broken connections and server errors up to 3, everything else
 //! one: an answer that was understood does not become better by asking again, and a page of HTML
-//! neither. Only calls that change nothing are repeated.
+//! neither. A call that changes something is repeated only where it certainly was not carried out:
+//! after "too fast", and when no connection came about.
 
 use std::time::Duration;
 
@@ -24,8 +25,9 @@ const BROKEN_BASE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Bounds of a pause the service asks for.
 const ASKED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// Time a call may take with all its waiting; WebDAV clients give up at about this age.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Time a call may take with all its waiting; WebDAV clients give up at about this age. Below the
+/// longest pause, so that one who meets a gate shut for so long is told at once.
+pub const PATIENCE: Duration = Duration::from_secs(55);
 
 /// The patience of one logical call.
 #[derive(Debug)]
@@ -51,8 +53,13 @@ pub enum Advice {
 impl Patience {
     /// For a call begun now; `repeatable` if asking twice does the same as asking once.
     pub fn new(rate: f64, repeatable: bool) -> Self {
+        Self::within(PATIENCE, rate, repeatable)
+    }
+
+    /// The same with another time for all tries together: the part of an upload may take long.
+    pub fn within(time: Duration, rate: f64, repeatable: bool) -> Self {
         Self {
-            deadline: Instant::now() + PATIENCE,
+            deadline: Instant::now() + time,
             rate,
             repeatable,
             busy: 0,
@@ -67,7 +74,8 @@ impl Patience {
 
     /// Counts a failed attempt and says what to do.
     pub fn after(&mut self, reason: &Reason) -> Advice {
-        if !self.repeatable {
+        let untouched = matches!(reason, Reason::Busy { .. } | Reason::Http(HttpError::Connect));
+        if !self.repeatable && !untouched {
             return Advice::GiveUp;
         }
         let advice = match reason {
@@ -153,7 +161,7 @@ mod tests {
             patience.busy_pause(Some(Duration::from_secs(900))),
             Duration::from_secs(60)
         );
-        tokio::time::advance(Duration::from_secs(55)).await;
+        tokio::time::advance(Duration::from_secs(50)).await;
         assert_eq!(patience.after(&busy(Some(7))), Advice::GiveUp);
     }
 
@@ -173,6 +181,11 @@ mod tests {
         ] {
             assert_eq!(Patience::new(1.0, true).after(&reason), Advice::GiveUp);
         }
-        assert_eq!(Patience::new(1.0, false).after(&broken), Advice::GiveUp);
+        for unclear in [broken, Reason::Http(HttpError::Timeout), Reason::Status(502)] {
+            assert_eq!(Patience::new(1.0, false).after(&unclear), Advice::GiveUp);
+        }
+        for untouched in [busy(None), Reason::Http(HttpError::Connect)] {
+            assert_ne!(Patience::new(1.0, false).after(&untouched), Advice::GiveUp);
+        }
     }
 }

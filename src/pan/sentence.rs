@@ -74,6 +74,7 @@ impl Error {
             ),
             Reason::Status(status) => format!("123pan has a fault of its own (HTTP status {status} for {call}): try again later."),
             Reason::Http(HttpError::Timeout) => format!("123pan did not answer {call} in time."),
+            Reason::Http(HttpError::Source) => "The bytes of the upload could not be read back from the spool: look after the disk of upload.spool_dir, then send the file again.".to_owned(),
             Reason::Http(error) => format!("123pan cannot be reached for {call}: {error}."),
         }
     }

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -88,8 +88,6 @@ struct Inner {
     /// Held during a sign-in: that is the single flight.
     state: Mutex<State>,
     halt: RwLock<Option<Halt>>,
-    /// Counts failed attempts to get a token; who waited for one shares its error.
-    failures: AtomicU64,
 }
 
 #[derive(Default)]
@@ -99,7 +97,6 @@ struct State {
     refused: VecDeque<[u8; 32]>,
     /// What the service said when it refused the last token.
     said: Said,
-    last_error: Option<Error>,
     /// No sign-in before this moment, and why.
     pause: Option<(Instant, Error)>,
     sign_ins: VecDeque<Instant>,
@@ -151,7 +148,6 @@ impl Session {
             kept,
             state: Mutex::default(),
             halt: RwLock::new(None),
-            failures: AtomicU64::new(0),
         }))
     }
 
@@ -224,8 +220,7 @@ impl Session {
     /// Runs the search for a token in a task of its own, so that a caller who leaves does not cut it.
     async fn obtain(&self, refused: Option<(Held, Said)>) -> Result<Held, Error> {
         let session = self.clone();
-        let seen = self.0.failures.load(Ordering::Acquire);
-        tokio::spawn(async move { session.search(refused, seen).await })
+        tokio::spawn(async move { session.search(refused).await })
             .await
             .unwrap_or_else(|_| {
                 let reason = Reason::Nonsense("signing in was cut off");
@@ -233,7 +228,7 @@ impl Session {
             })
     }
 
-    async fn search(self, refused: Option<(Held, Said)>, seen: u64) -> Result<Held, Error> {
+    async fn search(self, refused: Option<(Held, Said)>) -> Result<Held, Error> {
         let mut state = self.0.state.lock().await;
         let fresh_refused = match (&state.held, refused) {
             (Some(held), Some((refused, said))) if held.generation == refused.generation => {
@@ -244,21 +239,12 @@ impl Session {
             (Some(held), _) => return Ok(held.clone()),
             (None, _) => false,
         };
-        if self.0.failures.load(Ordering::Acquire) != seen
-            && let Some(error) = &state.last_error
-        {
-            return Err(error.clone());
-        }
         self.check_halted_again()?;
-        let result = self.next_token(&mut state, fresh_refused).await;
-        if let Err(error) = &result {
-            state.last_error = Some(error.clone());
-            self.0.failures.fetch_add(1, Ordering::Release);
-        }
-        result
+        self.next_token(&mut state, fresh_refused).await
     }
 
-    /// The halt may have come while we waited for the lock; healing is left to [`Session::check`].
+    /// The halt may have come while we waited for the lock: who waited for a sign-in shares its
+    /// end, as he does by [`State::pause`]. Healing is left to [`Session::check`].
     fn check_halted_again(&self) -> Result<(), Error> {
         match &*self.0.halt.read().unwrap_or_else(PoisonError::into_inner) {
             Some(halt) => Err(halt.error.clone()),

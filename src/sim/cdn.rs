@@ -76,21 +76,21 @@ impl Links {
 }
 
 /// Makes a link for a file named by MD5 and key flag; the refusal if it may not be fetched.
-pub(super) fn download(call: &Call, etag: &str, key_flag: &str, name: &str) -> Result<String, Answer> {
+pub(super) fn download(call: &Call, etag: &str, key_flag: &str, name: &str) -> Result<String, Box<Answer>> {
     if etag.is_empty() {
-        return Err(refused(400, "请输入Etag"));
+        return Err(refused(400, "请输入Etag").into());
     }
     if key_flag.is_empty() {
-        return Err(refused(400, "S3keyFlag不能为空"));
+        return Err(refused(400, "S3keyFlag不能为空").into());
     }
     if call.settings.traffic_used_up {
-        return Err(refused(5113, "本月免费流量不足，请开通会员"));
+        return Err(refused(5113, "本月免费流量不足，请开通会员").into());
     }
     let found = lock(&call.cloud.store)
         .object_by_flag(&etag.to_ascii_lowercase(), key_flag)
         .cloned();
     let Some(object) = found else {
-        return Err(not_found());
+        return Err(not_found().into());
     };
     Ok(make_link(call, object.blob, etag, name))
 }

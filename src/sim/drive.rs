@@ -156,7 +156,7 @@ impl Cloud {
     pub fn add_share(&self, paths: &[&str], options: ShareOptions) -> String {
         let mut store = lock(&self.inner.store);
         let key = options.key.unwrap_or_else(|| {
-            let mut part = || (0..4).map(|_| fastrand::alphanumeric()).collect::<String>();
+            let part = || (0..4).map(|_| fastrand::alphanumeric()).collect::<String>();
             format!("{}-{}", part(), part())
         });
         let share = Share {

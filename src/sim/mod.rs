@@ -49,6 +49,7 @@ pub use self::options::{
     AuthError, CityRule, Clash, DirectAuth, DirectHead, LinkForm, Options, PageRows, RefererRule, Relay,
     Risk, Settings, SignatureRule, TooFast,
 };
+pub use self::seed::{SEED, Seed};
 
 use self::api::login::QrCodes;
 use self::api::upload::Uploads;

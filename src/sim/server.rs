@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{HeaderValue, RETRY_AFTER};
-use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -131,10 +130,10 @@ async fn serve(cloud: &Inner, request: Request<Incoming>, peer: IpAddr) -> io::R
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
-    if matches!(target, Target::Api(..)) {
-        if let Some(refusal) = cloud.gate.pace(&settings, name, peer) {
-            return Ok(refusal);
-        }
+    if matches!(target, Target::Api(..))
+        && let Some(refusal) = cloud.gate.pace(&settings, name, peer)
+    {
+        return Ok(refusal);
     }
     let rows_of = call.query.get("Page").and_then(|p| p.parse().ok());
     let fault = match strike(cloud, name, rows_of).await? {

@@ -35,7 +35,7 @@ fn time_sign(unix: i64) -> Option<u32> {
 }
 
 /// The parameter for a path at an instant: name and value.
-fn web_parameter(path: &str, unix: i64, rand: u64) -> Option<(String, String)> {
+pub(super) fn web_parameter(path: &str, unix: i64, rand: u64) -> Option<(String, String)> {
     let time = time_sign(unix)?;
     let sum = crc32fast::hash(format!("{unix}|{rand}|{path}|web|3|{time}").as_bytes());
     Some((time.to_string(), format!("{unix}-{rand}-{sum}")))

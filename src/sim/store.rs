@@ -39,7 +39,10 @@ pub(super) struct Node {
 impl Node {
     /// The row as a listing shows it (section 5.4).
     pub(super) fn row(&self) -> Value {
-        let time = |t: Timestamp| t.display_with_offset(Offset::constant(8)).to_string();
+        let time = |t: Timestamp| {
+            let whole = Timestamp::from_second(t.as_second()).unwrap_or(t);
+            whole.display_with_offset(Offset::constant(8)).to_string()
+        };
         json!({
             "FileId": self.id,
             "FileName": self.name,

@@ -9,7 +9,7 @@
 //! members on goes on with those that are new to it; if at the end one that it gave away is
 //! not in the listing, it fails: a folder that is not true is never ended well-formed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::{Deref, Range};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::flight::lock;
+use super::follow::Source;
 use crate::drive::{Drive, Entry, Error, ErrorKind, Id};
 
 /// Members handed on at once from a kept listing.
@@ -27,19 +28,54 @@ const CHUNK: usize = 256;
 pub(super) type Key = (usize, Id);
 
 /// A whole listing, sorted by name.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Listing {
-    entries: Arc<[Entry]>,
+    entries: Arc<Vec<Entry>>,
     read_at: Instant,
 }
 
+/// What one of our own writes did to a folder. Making it twice is the same as making it once.
+#[derive(Debug, Clone)]
+pub(super) enum Change {
+    /// This row is there now; a row of its id or name is gone.
+    Put(Entry),
+    /// The row of this id is gone.
+    Remove(Id),
+}
+
+impl Change {
+    fn make(&self, entries: &mut Vec<Entry>) {
+        match self {
+            Self::Put(new) => {
+                entries.retain(|entry| entry.id != new.id && entry.name != new.name);
+                let at = entries.partition_point(|entry| entry.name < new.name);
+                entries.insert(at, new.clone());
+            }
+            Self::Remove(id) => entries.retain(|entry| entry.id != *id),
+        }
+    }
+}
+
 impl Listing {
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<&Entry> {
         let at = self
             .entries
             .binary_search_by(|entry| (*entry.name).cmp(name))
             .ok()?;
         self.entries.get(at)
+    }
+
+    /// Some members from the `from`th.
+    pub(super) fn chunk(&self, from: usize) -> Chunk {
+        let range = from..self.entries.len().min(from + CHUNK);
+        Chunk {
+            entries: self.entries.clone(),
+            range,
+        }
     }
 
     fn is_fresh(&self, ttl: Duration) -> bool {
@@ -50,7 +86,7 @@ impl Listing {
 /// Some members of a folder, shared with the cache: derefs to a slice of entries.
 #[derive(Debug, Clone)]
 pub struct Chunk {
-    entries: Arc<[Entry]>,
+    entries: Arc<Vec<Entry>>,
     range: Range<usize>,
 }
 
@@ -58,7 +94,7 @@ impl From<Vec<Entry>> for Chunk {
     fn from(entries: Vec<Entry>) -> Self {
         Self {
             range: 0..entries.len(),
-            entries: entries.into(),
+            entries: Arc::new(entries),
         }
     }
 }
@@ -79,11 +115,11 @@ pub(super) struct Growing {
 }
 
 #[derive(Debug, Default)]
-struct Grown {
-    pages: Vec<Chunk>,
+pub(super) struct Grown {
+    pub(super) pages: Vec<Chunk>,
     /// Raised when the drive begins anew; `pages` are those of this pass.
-    pass: u32,
-    outcome: Option<Result<Arc<Listing>, Error>>,
+    pub(super) pass: u32,
+    pub(super) outcome: Option<Result<Arc<Listing>, Error>>,
 }
 
 /// The cache of listings.
@@ -107,14 +143,9 @@ struct State {
 struct Slot {
     kept: Option<Arc<Listing>>,
     growing: Option<Arc<Growing>>,
+    /// Changes made since `growing` began.
+    noted: Vec<Change>,
     used: u64,
-}
-
-/// Where the members of a folder come from.
-#[derive(Debug, Clone)]
-pub(super) enum Source {
-    Kept(Arc<Listing>),
-    Growing(Arc<Growing>),
 }
 
 impl Listings {
@@ -142,8 +173,11 @@ impl Listings {
         if let Some(kept) = slot.kept.as_ref().filter(|kept| kept.is_fresh(self.ttl)) {
             return Source::Kept(kept.clone());
         }
-        if let Some(growing) = &slot.growing {
-            return Source::Growing(growing.clone());
+        if let Some(growing) = slot.growing.clone() {
+            return match slot.noted.is_empty() {
+                true => Source::Growing(growing),
+                false => Source::Awaited(growing),
+            };
         }
         let growing = Arc::new(Growing {
             state: Mutex::default(),
@@ -158,6 +192,32 @@ impl Listings {
         };
         tokio::spawn(reader.run(drive.clone()));
         Source::Growing(growing)
+    }
+
+    /// Makes one of our own changes.
+    pub(super) fn change(&self, key: Key, change: Change) {
+        let mut state = lock(&self.state);
+        let Some(slot) = state.slots.get_mut(&key) else {
+            return;
+        };
+        if slot.growing.is_some() {
+            slot.noted.push(change.clone());
+        }
+        let Some(kept) = slot.kept.take() else { return };
+        let before = kept.entries.len() as u64;
+        let mut listing = Arc::unwrap_or_clone(kept);
+        change.make(Arc::make_mut(&mut listing.entries));
+        let after = listing.entries.len() as u64;
+        slot.kept = Some(Arc::new(listing));
+        state.weight = state.weight + after - before;
+    }
+
+    /// Forgets a folder that is gone.
+    pub(super) fn forget(&self, key: Key) {
+        let mut state = lock(&self.state);
+        if let Some(kept) = state.slots.remove(&key).and_then(|slot| slot.kept) {
+            state.weight -= kept.entries.len() as u64 + 1;
+        }
     }
 
     /// A kept listing, however old it is.
@@ -217,16 +277,12 @@ struct Reader {
 
 impl Reader {
     async fn run(self, drive: Arc<dyn Drive>) {
+        let read_at = Instant::now();
         let outcome = self.read(&*drive).await;
-        if let Ok(listing) = &outcome {
-            // Kept before the flight ends: whoever comes in between finds it.
-            lock(&self.cache).keep(self.key, listing.clone());
-        }
-        self.end(outcome);
+        self.end(outcome, read_at);
     }
 
-    async fn read(&self, drive: &dyn Drive) -> Result<Arc<Listing>, Error> {
-        let read_at = Instant::now();
+    async fn read(&self, drive: &dyn Drive) -> Result<Vec<Entry>, Error> {
         let mut lister = drive.list(self.key.1);
         while let Some(page) = lister.next().await? {
             if page.entries.is_empty() && !page.restarted {
@@ -250,23 +306,40 @@ impl Reader {
             }
         }
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        Ok(Arc::new(Listing {
-            entries: entries.into(),
-            read_at,
-        }))
+        Ok(entries)
     }
 
-    fn end(&self, outcome: Result<Arc<Listing>, Error>) {
+    fn end(&self, outcome: Result<Vec<Entry>, Error>, read_at: Instant) {
         let mut state = lock(&self.cache);
-        if let Some(slot) = state.slots.get_mut(&self.key)
-            && slot
-                .growing
+        let slot = state.slots.get_mut(&self.key);
+        // A folder that was forgotten meanwhile has no slot, or another reader in it.
+        let ours = slot.filter(|slot| {
+            slot.growing
                 .as_ref()
-                .is_some_and(|growing| Arc::ptr_eq(growing, &self.growing))
-        {
+                .is_some_and(|g| Arc::ptr_eq(g, &self.growing))
+        });
+        let current = ours.is_some();
+        let noted = ours.map(|slot| {
             slot.growing = None;
-            if slot.kept.is_none() {
-                state.slots.remove(&self.key);
+            std::mem::take(&mut slot.noted)
+        });
+        let outcome = outcome.map(|mut entries| {
+            for change in noted.iter().flatten() {
+                change.make(&mut entries);
+            }
+            Arc::new(Listing {
+                entries: Arc::new(entries),
+                read_at,
+            })
+        });
+        if current {
+            match &outcome {
+                // Kept before the flight ends: whoever comes in between finds it.
+                Ok(listing) => state.keep(self.key, listing.clone()),
+                Err(_) if state.slots.get(&self.key).is_some_and(|slot| slot.kept.is_none()) => {
+                    state.slots.remove(&self.key);
+                }
+                Err(_) => {}
             }
         }
         drop(state);
@@ -282,7 +355,10 @@ impl Drop for Reader {
     /// Ends the flight for its followers even after a panic of the drive.
     fn drop(&mut self) {
         if lock(&self.growing.state).outcome.is_none() {
-            self.end(Err(Error::new(ErrorKind::Nonsense, "The listing was cut off.")));
+            self.end(
+                Err(Error::new(ErrorKind::Nonsense, "The listing was cut off.")),
+                Instant::now(),
+            );
         }
     }
 }
@@ -294,7 +370,7 @@ impl Growing {
     }
 
     /// Waits until `look` finds what it wants; `look` sees the state after each change.
-    async fn wait<T>(&self, mut look: impl FnMut(&Grown) -> Option<T>) -> T {
+    pub(super) async fn wait<T>(&self, mut look: impl FnMut(&Grown) -> Option<T>) -> T {
         let mut changed = self.changed.subscribe();
         loop {
             changed.mark_unchanged();
@@ -304,134 +380,6 @@ impl Growing {
             if changed.changed().await.is_err() {
                 // The sender lives in `self`.
                 std::future::pending::<()>().await;
-            }
-        }
-    }
-}
-
-impl Source {
-    /// The member of that name. `None` only from a whole listing.
-    pub(super) async fn find(&self, name: &str) -> Result<Option<Entry>, Error> {
-        match self {
-            Self::Kept(listing) => Ok(listing.find(name).cloned()),
-            Self::Growing(growing) => {
-                let mut seen = (0, 0);
-                growing
-                    .wait(|grown| {
-                        if seen.0 != grown.pass {
-                            seen = (grown.pass, 0);
-                        }
-                        let new = grown.pages.get(seen.1..).unwrap_or_default();
-                        seen.1 = grown.pages.len();
-                        if let Some(entry) = new.iter().flat_map(|p| p.iter()).find(|e| *e.name == *name) {
-                            return Some(Ok(Some(entry.clone())));
-                        }
-                        match &grown.outcome {
-                            Some(Ok(_)) => Some(Ok(None)),
-                            Some(Err(error)) => Some(Err(error.clone())),
-                            None => None,
-                        }
-                    })
-                    .await
-            }
-        }
-    }
-
-    /// The whole listing, when it is read.
-    pub(super) async fn whole(&self) -> Result<Arc<Listing>, Error> {
-        match self {
-            Self::Kept(listing) => Ok(listing.clone()),
-            Self::Growing(growing) => growing.wait(|grown| grown.outcome.clone()).await,
-        }
-    }
-
-    pub(super) fn follow(self) -> Follower {
-        Follower {
-            source: self,
-            at: 0,
-            pass: 0,
-            given: HashSet::new(),
-            missing: 0,
-        }
-    }
-}
-
-impl Listing {
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-}
-
-/// Reads the members of a folder from the first to the last, as they come.
-#[derive(Debug)]
-pub(super) struct Follower {
-    source: Source,
-    /// Entries (kept) or pages (growing) given so far.
-    at: usize,
-    pass: u32,
-    /// Ids given in all passes of a growing listing.
-    given: HashSet<Id>,
-    /// After a restart: given ids that have not come again yet.
-    missing: usize,
-}
-
-impl Follower {
-    pub(super) async fn next(&mut self) -> Result<Option<Chunk>, Error> {
-        let growing = match &self.source {
-            Source::Kept(listing) => {
-                let range = self.at..listing.entries.len().min(self.at + CHUNK);
-                self.at = range.end;
-                let chunk = Chunk {
-                    entries: listing.entries.clone(),
-                    range,
-                };
-                return Ok(Some(chunk).filter(|chunk| !chunk.is_empty()));
-            }
-            Source::Growing(growing) => growing.clone(),
-        };
-        loop {
-            let (at, pass) = (self.at, self.pass);
-            let (pass, page) = growing
-                .wait(|grown| {
-                    let at = if grown.pass == pass { at } else { 0 };
-                    match (grown.pages.get(at), &grown.outcome) {
-                        (Some(page), _) => Some(Ok((grown.pass, Some(page.clone())))),
-                        (None, Some(Ok(_))) => Some(Ok((grown.pass, None))),
-                        (None, Some(Err(error))) => Some(Err(error.clone())),
-                        (None, None) => None,
-                    }
-                })
-                .await?;
-            if pass != self.pass {
-                self.pass = pass;
-                self.at = 0;
-                self.missing = self.given.len();
-            }
-            let Some(page) = page else {
-                if self.missing > 0 {
-                    let sentence = "The folder changed while it was listed; list it again.";
-                    return Err(Error::new(ErrorKind::Busy, sentence));
-                }
-                return Ok(None);
-            };
-            self.at += 1;
-            if self.missing == 0 {
-                self.given.extend(page.iter().map(|entry| entry.id));
-                if !page.is_empty() {
-                    return Ok(Some(page));
-                }
-                continue;
-            }
-            let mut new = Vec::new();
-            for entry in page.iter() {
-                if self.given.insert(entry.id) {
-                    new.push(entry.clone());
-                } else {
-                    self.missing -= 1;
-                }
-            }
-            if !new.is_empty() {
-                return Ok(Some(new.into()));
             }
         }
     }

@@ -6,6 +6,7 @@
 
 mod change;
 mod flight;
+mod follow;
 mod link;
 mod listing;
 mod mount;
@@ -23,8 +24,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::flight::{Flights, lock};
+use self::follow::Follower;
 use self::link::Links;
-use self::listing::{Follower, Listings};
+use self::listing::Listings;
 use self::mount::{Below, MountTable};
 use crate::config;
 use crate::drive::{Drive, Entry, Error, ErrorKind, Id, Kind, Link, LinkWish, Quota};

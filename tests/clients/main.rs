@@ -4,3 +4,11 @@
 #[path = "../world/mod.rs"]
 #[allow(dead_code)]
 mod world;
+
+mod browser;
+mod curl;
+mod demo;
+mod mounts;
+mod players;
+mod program;
+mod rclone;

@@ -3,7 +3,7 @@
 use dav123::sim::{Fault, FaultKind};
 use serde_json::Value;
 
-use crate::world::World;
+use crate::world::{World, account, endpoints, options};
 
 /// A fault of 123pan, the answer to a client, and a piece of its sentence.
 struct Row {
@@ -239,4 +239,37 @@ async fn a_silent_123pan_is_504() {
     let (status, body) = world.propfind("/drive", "1").await;
     assert_eq!(status, 504, "{body}");
     assert!(body.contains("in time"), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_banned_address_is_left_in_peace() {
+    let world = World::account(|cloud| {
+        cloud.add_file("/a.txt", "1");
+    })
+    .await;
+    let ban = code("403", "123pan-global-slb forbidden client ip 192.0.2.1");
+    world.cloud.fault(Fault::forever("list", ban));
+    assert_eq!(world.propfind("/drive", "1").await.0, 503);
+    let calls = world.cloud.counters().total();
+    for _ in 0..20 {
+        assert_eq!(world.propfind("/drive", "1").await.0, 503);
+    }
+    assert_eq!(world.cloud.counters().total(), calls);
+    // What is known goes on: the mount itself shows in the root.
+    assert_eq!(world.members("/").await, ["/drive/"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_cloud_is_a_gateway_timeout() {
+    let world = World::start(
+        options(),
+        |_| {},
+        |cloud| {
+            // Nothing listens on the discard port.
+            let dead = endpoints(cloud).replace(&cloud.base(), "http://127.0.0.1:9");
+            account(cloud, "/drive", "").replace(&endpoints(cloud), &dead)
+        },
+    )
+    .await;
+    assert_eq!(world.propfind("/drive", "1").await.0, 504);
 }

@@ -11,4 +11,5 @@ mod listing;
 mod paging;
 mod proxy;
 mod read;
+mod share;
 mod sign_in;

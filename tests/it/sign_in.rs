@@ -70,6 +70,11 @@ async fn the_token_is_kept_for_its_owner_alone_and_used_after_a_restart() {
     assert_eq!(world.members("/drive").await, ["/drive/a.txt"]);
     assert_eq!(world.calls("sign_in"), 2);
     assert_ne!(world.kept_token().unwrap().1, token);
+    // A file that was spoilt counts as none.
+    std::fs::write(&file, "rubbish").unwrap();
+    world.restart();
+    assert_eq!(world.members("/drive").await, ["/drive/a.txt"]);
+    assert_eq!(world.calls("sign_in"), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,6 +128,30 @@ async fn risk_control_of_every_call_stops_all_calls_until_the_token_changes() {
     std::fs::write(file, format!("{{\"token\":\"{token}\"}}")).unwrap();
     assert_eq!(world.members("/drive/1").await, ["/drive/1/a.txt"]);
     assert_eq!(world.calls("sign_in"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mounts_of_one_account_share_its_fate_under_risk_control() {
+    let world = World::start(
+        options(),
+        |cloud| {
+            cloud.add_file("/a.txt", "1");
+            cloud.settings().risk = Risk::Every;
+        },
+        |cloud| account(cloud, "/drive", "") + &account(cloud, "/again", ""),
+    )
+    .await;
+    for _ in 0..3 {
+        let asked = ["/drive", "/again", "/drive/a.txt"].into_iter().cycle().take(30);
+        for (status, body) in
+            futures_util::future::join_all(asked.map(|path| world.propfind(path, "1"))).await
+        {
+            assert_eq!(status, 503, "{body}");
+            assert!(body.contains("安全风险") && body.contains("web page"), "{body}");
+        }
+    }
+    assert_eq!(world.calls("sign_in"), 1);
+    assert!(world.server.log().contains("ERROR"), "a person must be told");
 }
 
 #[tokio::test(flavor = "multi_thread")]

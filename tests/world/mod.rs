@@ -66,6 +66,16 @@ impl World {
         }
     }
 
+    /// The same with more sections before the mounts.
+    pub async fn start_with(
+        options: Options,
+        sections: &str,
+        fill: impl FnOnce(&Cloud),
+        mounts: impl FnOnce(&Cloud) -> String,
+    ) -> Self {
+        Self::start(options, fill, |cloud| format!("{sections}\n{}", mounts(cloud))).await
+    }
+
     /// Stops the server (SIGKILL) and starts it again with the same configuration.
     pub fn restart(&mut self) {
         self.server.kill();
@@ -132,8 +142,8 @@ impl World {
     /// The members that a PROPFIND of depth 1 shows: paths as in the URL, decoded, the folder itself left out.
     pub async fn members(&self, path: &str) -> Vec<String> {
         let (status, body) = self.propfind(path, "1").await;
-        assert_eq!(status, 207, "{body}");
-        assert!(body.ends_with("</D:multistatus>"), "{body}");
+        assert_eq!(status, 207, "{}", brief(&body));
+        assert!(body.ends_with("</D:multistatus>"), "{}", brief(&body));
         let mut hrefs = hrefs(&body);
         assert_eq!(hrefs.remove(0).trim_end_matches('/'), path.trim_end_matches('/'));
         hrefs
@@ -152,6 +162,17 @@ impl World {
     pub fn calls(&self, endpoint: &str) -> u64 {
         self.cloud.counters().get(endpoint)
     }
+}
+
+/// The beginning and the end of a long text, for messages.
+pub fn brief(text: &str) -> String {
+    let (count, side) = (text.chars().count(), 300);
+    if count <= 2 * side {
+        return text.to_owned();
+    }
+    let begin: String = text.chars().take(side).collect();
+    let end: String = text.chars().skip(count - side).collect();
+    format!("{begin} … {end}")
 }
 
 /// The hrefs of a multistatus body, decoded.

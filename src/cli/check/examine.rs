@@ -107,7 +107,7 @@ async fn resolve(
     match timed(drive.link(file, LinkWish::default())).await {
         (Ok(link), took) => {
             outcome.link = Some(took);
-            let redirects = |strategy| matches!(strategy, Strategy::Redirect | Strategy::Auto);
+            let redirects = |strategy| strategy == Strategy::Redirect;
             let rules = mount.delivery.clients.iter().map(|rule| rule.strategy);
             // An empty file has no byte to ask for.
             if file.size != Some(0) && rules.chain([mount.delivery.strategy]).any(redirects) {

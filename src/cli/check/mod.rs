@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::config::{self, Config};
-use crate::drive::{Drive, Link, build};
+use crate::delivery::redirect_refused;
+use crate::drive::{Drive, build};
 
 use super::{Failure, say, wrong_mount};
 
@@ -39,11 +40,4 @@ pub async fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
 /// Opens the drive of every mount, in their order.
 fn open(config: &Config) -> Result<Vec<Arc<dyn Drive>>, Failure> {
     build::open(config).map_err(|error| wrong_mount(&error.mount, &error.sentences))
-}
-
-/// Asks the CDN for one byte as a redirected client would, without a Referer; a sentence where it refuses.
-async fn redirect_refused(link: &Link) -> Option<String> {
-    // Until delivery::cdn is in: nothing is known, so nothing is said.
-    let _ = link;
-    None
 }

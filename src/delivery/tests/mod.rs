@@ -98,6 +98,7 @@ impl World {
             },
         };
         let mount = Mount {
+            index: 0,
             path: TreePath::from_decoded("/drive").unwrap(),
             drive: Arc::new(NoDrive),
             settings: Arc::new(settings),

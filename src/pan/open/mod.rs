@@ -15,7 +15,9 @@ use super::envelope;
 use super::error::{Error, Reason};
 use super::http::{Client, HttpError, Request};
 use super::lenient;
+use super::relay::{FinalLink, Relay};
 use super::token::Session;
+use super::web::download::Addressed;
 use super::web::files::Row;
 use super::web::login;
 use super::web::quota::UserInfo;
@@ -41,6 +43,7 @@ const PACES: [(&str, Duration); 3] = [
 #[derive(Debug)]
 pub struct Open {
     caller: Caller,
+    relay: Relay,
 }
 
 /// One page of a folder.
@@ -117,7 +120,7 @@ impl Open {
     /// A client for a session.
     pub fn new(http: Client, endpoints: &Endpoints, session: Session) -> Self {
         let mut caller = Caller::new(
-            http,
+            http.clone(),
             session,
             std::slice::from_ref(&endpoints.open),
             endpoints.rate,
@@ -125,7 +128,8 @@ impl Open {
         for (endpoint, interval) in PACES {
             caller.gates = caller.gates.with(endpoint, interval);
         }
-        Self { caller }
+        let relay = Relay::new(http, endpoints);
+        Self { caller, relay }
     }
 
     /// The page of a folder after `last_id`; 0 for the first.
@@ -143,31 +147,20 @@ impl Open {
         self.get(LIST, &query).await
     }
 
-    /// The URL of a file's bytes.
+    /// A link for a file. The URL is taken as it is unless it names a relay.
     ///
     /// # Errors
-    /// [`Reason::Traffic`], [`Reason::NotFound`], and all others.
-    pub async fn download_url(&self, id: i64) -> Result<SecretString, Error> {
-        #[derive(Deserialize)]
-        struct Data {
-            #[serde(
-                default,
-                rename = "downloadUrl",
-                alias = "downloadURL",
-                deserialize_with = "lenient::text"
-            )]
-            url: String,
-        }
-        let data: Data = self.get(DOWNLOAD, &[("fileId", id.to_string())]).await?;
-        let url = url::Url::parse(&data.url).ok();
-        match url.filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host()) {
-            Some(url) => Ok(SecretString::from(String::from(url))),
-            // Seen where no traffic is left (API page 2.6), but not surely that.
-            None => Err(Error::new(
+    /// [`Reason::Traffic`], [`Reason::NotFound`], and all others. An answer without a URL, seen
+    /// where no traffic is left (API page 2.6) but not surely that, is nonsense.
+    pub async fn link(&self, id: i64, size: u64) -> Result<FinalLink, Error> {
+        if size == 0 {
+            return Err(Error::new(
                 DOWNLOAD,
-                Reason::Nonsense("the answer has no download URL"),
-            )),
+                Reason::Nonsense("an empty file has no link"),
+            ));
         }
+        let answer: Addressed = self.get(DOWNLOAD, &[("fileId", id.to_string())]).await?;
+        self.relay.follow_params(DOWNLOAD, &answer.url, size).await
     }
 
     /// The account's space.

@@ -91,6 +91,7 @@ async fn parameters_have_the_documented_casing() {
     assert!(page.is_last());
     assert_eq!((page.rows[0].id, page.rows[0].trashed), (4, true));
     assert!(service.count("/api/v2/file/list?parentFileId=5&limit=100&lastFileId=9") == 1);
-    open.download_url(4).await.unwrap();
+    let link = open.link(4, 5).await.unwrap();
+    assert_eq!(link.url.expose_secret(), "https://h/x?t=1");
     assert!(service.count("/api/v1/file/download_info?fileId=4") == 1);
 }

@@ -343,3 +343,101 @@ async fn a_signature_refused_again_is_an_error() {
     assert!(matches!(error.reason, Reason::Signature(_)));
     assert_eq!(service.count("user/info"), 2);
 }
+
+#[tokio::test]
+async fn a_token_that_worked_and_then_expired_is_followed_by_a_new_sign_in() {
+    let good = Arc::new(AtomicUsize::new(1));
+    let now_good = Arc::clone(&good);
+    let given = AtomicUsize::new(0);
+    let service = Canned::start(move |asked: &Asked| {
+        if asked.target.contains("sign_in") {
+            let n = given.fetch_add(1, Ordering::SeqCst) + 1;
+            return Answer::json(SIGN_IN.replace("{n}", &n.to_string()));
+        }
+        let wanted = format!("Bearer token-{}", now_good.load(Ordering::SeqCst));
+        if asked.header("authorization") == Some(&wanted) {
+            Answer::json(USER)
+        } else {
+            Answer::status(401, EXPIRED)
+        }
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let web = account(&[&service.url], dir.path(), None, Some("pw"));
+    web.user_info().await.unwrap();
+    good.store(2, Ordering::SeqCst);
+    web.user_info().await.unwrap();
+    assert_eq!(service.count("sign_in"), 2);
+}
+
+#[tokio::test]
+async fn a_new_token_in_the_file_replaces_the_one_that_met_risk_control() {
+    let service = Canned::start(|asked: &Asked| match asked.header("authorization") {
+        Some("Bearer token-0") => Answer::json(RISK),
+        _ => Answer::json(USER),
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let web = account(&[&service.url], dir.path(), Some("token-0"), None);
+    assert!(web.user_info().await.is_err());
+    kept(dir.path()).write(&SecretString::from("token-1")).unwrap();
+    web.user_info().await.unwrap();
+    assert_eq!(
+        service.asked("")[1].header("authorization"),
+        Some("Bearer token-1")
+    );
+}
+
+#[tokio::test]
+async fn a_long_retry_after_turns_the_next_call_away_without_a_request() {
+    let service = Canned::start(|_| Answer {
+        headers: vec![("retry-after", "90".into())],
+        ..Answer::status(429, "")
+    })
+    .await;
+    let web = nobody(&[&service.url]);
+    for _ in 0..2 {
+        let Reason::Busy { after, .. } = web.user_info().await.unwrap_err().reason else {
+            panic!("not busy")
+        };
+        let after = after.unwrap();
+        assert!(
+            after > Duration::from_secs(58) && after <= Duration::from_secs(60),
+            "{after:?}"
+        );
+    }
+    assert_eq!(service.count(""), 1);
+}
+
+#[tokio::test]
+async fn many_refused_signatures_set_the_clock_once() {
+    let far = sign::unix_now() + 7200;
+    let service = Canned::start(move |asked: &Asked| {
+        let delay = Duration::from_millis(100);
+        if asked.target.contains("server/time") {
+            return Answer::json(format!(r#"{{"code":0,"data":{{"timestamp":{far}}}}}"#));
+        }
+        let at: i64 = asked.target.rsplit('=').next().unwrap()[..10].parse().unwrap();
+        let body = if (at - far).abs() < 60 {
+            USER
+        } else {
+            r#"{"code":1,"message":"签名错误"}"#
+        };
+        Answer {
+            delay,
+            ..Answer::json(body)
+        }
+    })
+    .await;
+    let web = Arc::new(nobody(&[&service.url]));
+    let tasks: Vec<_> = (0..5)
+        .map(|_| {
+            let web = Arc::clone(&web);
+            tokio::spawn(async move { web.user_info().await })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(service.count("server/time"), 1);
+}

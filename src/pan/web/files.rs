@@ -66,6 +66,14 @@ pub struct Row {
         deserialize_with = "lenient::time"
     )]
     pub modified: i64,
+    /// The folder it is in, where the answer says so; 0 is the account's root.
+    #[serde(
+        default,
+        rename = "ParentFileId",
+        alias = "parentFileId",
+        deserialize_with = "lenient::opt_int"
+    )]
+    pub parent: Option<i64>,
     /// In the recycle bin.
     #[serde(
         default,

@@ -3,11 +3,15 @@
 //! [`Web::call`] is the one way in: it adds the signature to what [`super::call`] does, and takes
 //! over the service's clock when a signature is refused.
 
+pub mod change;
+pub mod copy;
 pub mod download;
 pub mod files;
 pub mod login;
 pub mod quota;
 pub mod share;
+pub mod storage;
+pub mod upload;
 
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde::de::DeserializeOwned;
@@ -19,6 +23,7 @@ use super::envelope;
 use super::error::{Error, Reason};
 use super::http::{Client, HttpError, Request};
 use super::lenient;
+use super::relay::Relay;
 use super::sign;
 use super::token::Session;
 use crate::config::Endpoints;
@@ -34,7 +39,7 @@ pub struct Web {
     clock: sign::Clock,
     /// Held while the clock is set; counts how often it was.
     clock_set: tokio::sync::Mutex<u64>,
-    referers: download::Referers,
+    relay: Relay,
 }
 
 /// A call about to be made.
@@ -70,6 +75,14 @@ impl Call {
             repeatable: true,
         }
     }
+
+    /// A POST that changes something: not made again while it is unclear whether it was carried out.
+    pub(crate) fn change(path: &'static str, body: Value) -> Self {
+        Self {
+            repeatable: false,
+            ..Self::ask(path, body)
+        }
+    }
 }
 
 /// The headers every web request carries (API page 3.1).
@@ -91,7 +104,7 @@ impl Web {
             caller: Caller::new(http.clone(), session, &endpoints.api, endpoints.rate),
             clock: sign::Clock::default(),
             clock_set: tokio::sync::Mutex::new(0),
-            referers: download::Referers::default(),
+            relay: Relay::new(http.clone(), &endpoints),
             http,
             endpoints,
         }

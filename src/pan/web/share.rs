@@ -3,10 +3,11 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-use super::download::{Addressed, FileRef, FinalLink};
+use super::download::{Addressed, FileRef};
 use super::files::{ListPage, PAGE_SIZE};
 use super::{Call, Web};
 use crate::pan::error::Error;
+use crate::pan::relay::FinalLink;
 
 /// Key and password of a share.
 #[derive(Debug, Clone)]
@@ -63,6 +64,6 @@ impl Web {
             "size": file.size,
         });
         let answer: Addressed = self.call(&Call::ask(CALL, body)).await?;
-        self.follow(CALL, &answer.url, file.size).await
+        self.relay.follow(CALL, &answer.url, file.size).await
     }
 }

@@ -203,7 +203,7 @@ pub(super) fn download_info(call: &Call) -> Answer {
         name,
     ) {
         Ok(url) => ok(json!({"DownloadUrl": url})),
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 

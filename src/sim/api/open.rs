@@ -1,6 +1,7 @@
 //! The Open platform's basics: token, account, listing, details, download link (API page, section 8).
 //!
-//! Query keys are case-sensitive here: one live client found that `fileID` and `fileId` cannot be swapped (section 0).
+//! The query keys of `detail` and `download_info` are case-sensitive: one live client found that `fileID` and `fileId`
+//! cannot be swapped; for the listing another one sends lower-case keys (section 0).
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
@@ -63,15 +64,16 @@ fn row(node: &Node) -> Value {
 
 /// Listing v2: by id, from `lastFileId` on, rows in the bin included.
 pub(super) fn list(call: &Call) -> Answer {
-    let wanted = |key| call.query.exact(key).and_then(|v| v.parse::<i64>().ok());
-    let Some(parent) = wanted("parentFileId") else {
+    let Some(parent) = call.query.int("parentFileId") else {
         return refused(1, "parentFileId不能为空");
     };
-    let limit = wanted("limit")
+    let limit = call
+        .query
+        .int("limit")
         .and_then(|n| usize::try_from(n).ok())
         .filter(|n| *n > 0)
         .map_or(LIMIT, |n| n.min(LIMIT));
-    let after = wanted("lastFileId").unwrap_or(0);
+    let after = call.query.int("lastFileId").unwrap_or(0);
     let store = lock(&call.cloud.store);
     if parent != ROOT && store.folder(parent).is_none() {
         return not_found();
@@ -121,6 +123,6 @@ pub(super) fn download_info(call: &Call) -> Answer {
     };
     match cdn::download(call, &node.etag, &node.key_flag, &node.name) {
         Ok(url) => ok(json!({"downloadUrl": url})),
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }

@@ -17,9 +17,9 @@ fn key_ok(key: &str) -> bool {
 }
 
 /// The share of a key, if the password is right; else the refusal.
-fn opened<'s>(store: &'s Store, key: &str, password: &str) -> Result<&'s Share, Answer> {
+fn opened<'s>(store: &'s Store, key: &str, password: &str) -> Result<&'s Share, Box<Answer>> {
     if !key_ok(key) {
-        return Err(refused(5103, "ShareKey格式异常"));
+        return Err(refused(5103, "ShareKey格式异常").into());
     }
     let share = store
         .shares
@@ -30,10 +30,10 @@ fn opened<'s>(store: &'s Store, key: &str, password: &str) -> Result<&'s Share, 
         .as_ref()
         .is_some_and(|p| !p.eq_ignore_ascii_case(password))
     {
-        return Err(refused(5103, "提取码错误"));
+        return Err(refused(5103, "提取码错误").into());
     }
     if share.expired {
-        return Err(refused(5104, "分享已过期"));
+        return Err(refused(5104, "分享已过期").into());
     }
     Ok(share)
 }
@@ -66,7 +66,7 @@ pub(super) fn get(call: &Call) -> Answer {
         query.get("SharePwd").unwrap_or(""),
     ) {
         Ok(share) => share,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let parent = query.int("parentFileId").unwrap_or(ROOT);
     // The service lists any folder of the caller's own drive here, shared or not.
@@ -102,7 +102,7 @@ pub(super) fn download(call: &Call) -> Answer {
         let store = lock(&call.cloud.store);
         let share = match opened(&store, text(body, "shareKey"), text(body, "SharePwd")) {
             Ok(share) => share,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         if !call.signed_in && !share.anonymous {
             return refused(5112, "请登录后下载");
@@ -124,7 +124,7 @@ pub(super) fn download(call: &Call) -> Answer {
     };
     match cdn::download(call, etag, flag, &name) {
         Ok(url) => ok(json!({"DownloadURL": url})),
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 

@@ -13,6 +13,8 @@ use crate::config::Endpoints;
 use crate::pan::canned::{Answer, Asked, Canned};
 use crate::pan::http::Client;
 use crate::pan::token::Session;
+use crate::pan::web::Web;
+use crate::pan::web::download::FileRef;
 
 const INNER: &str = "https://cdn.example.com/a?t=1767380645&x=~~~???>>";
 const FILE: FileRef<'static> = FileRef {
@@ -277,4 +279,19 @@ async fn an_answer_without_a_url_is_nonsense_and_used_up_traffic_is_said() {
         web.link(&other).await.unwrap_err().reason,
         Reason::Traffic(_)
     ));
+}
+
+#[tokio::test]
+async fn a_url_without_params_is_taken_as_it_is_where_that_is_asked_for() {
+    let service = Canned::start(|_| found(302, "https://cdn.test/f")).await;
+    let relay = Relay::new(Client::new().unwrap(), &Endpoints::default());
+    let plain = format!("{}/f?t=1", service.url);
+    let link = relay.follow_params("x", &plain, 5).await.unwrap();
+    assert_eq!(link.url.expose_secret(), plain);
+    assert_eq!(service.count(""), 0);
+    let params = STANDARD.encode(&plain);
+    let outer = format!("{}/download-v2/?params={params}", service.url);
+    let link = relay.follow_params("x", &outer, 5).await.unwrap();
+    assert_eq!(link.url.expose_secret(), "https://cdn.test/f");
+    assert!(relay.follow_params("x", "", 5).await.is_err());
 }

@@ -1,0 +1,199 @@
+//! The drive of an account: everything a signed-in user has (API page 5 and 6).
+//!
+//! What changes something is never believed: an answer may be lost although the call was carried out,
+//! and a success may have done nothing, or something else (questions 7, 8, 16 and 21). So every change
+//! ends with a look at the row it is about ([`proof`]), and an unclear failure too.
+
+mod change;
+mod copy;
+mod folder;
+mod name;
+mod proof;
+mod relocate;
+mod staging;
+mod upload;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::listing::RowLister;
+use super::{
+    Begun, Capability, Drive, DriveFuture, Entry, Error, ErrorKind, Id, Link, LinkWish, Lister, NewFile,
+    Quota, rows,
+};
+use crate::config::Delete;
+use crate::pan::pace::scaled;
+use crate::pan::relay::FinalLink;
+use crate::pan::web::Web;
+use crate::pan::web::download::FileRef;
+
+/// An account, or a folder of it.
+pub struct AccountDrive {
+    account: Account,
+    root: Id,
+    delete: Delete,
+}
+
+/// The account itself, whatever of it is mounted: where the changes are made. Cheap to clone, so that
+/// what must not be cut off can run on its own.
+#[derive(Clone)]
+struct Account {
+    web: Arc<Web>,
+}
+
+impl AccountDrive {
+    /// A drive over an account's client, which all mounts of the account share. `root` is shown as
+    /// the mount's root.
+    pub fn new(web: Arc<Web>, root: i64) -> Self {
+        Self {
+            account: Account { web },
+            root: Id(root),
+            delete: Delete::Trash,
+        }
+    }
+
+    /// The same drive with another way of removing than into the recycle bin.
+    #[must_use]
+    pub fn with_delete(self, delete: Delete) -> Self {
+        Self { delete, ..self }
+    }
+
+    /// The mount's root is not for sale, nor is the account's.
+    fn guard_root(&self, id: Id) -> Result<(), Error> {
+        if id == self.root || id == Id(0) {
+            let what = "The folder that this mount shows as its root cannot be moved or removed.";
+            return Err(Error::new(ErrorKind::Forbidden, what));
+        }
+        Ok(())
+    }
+}
+
+impl Account {
+    fn list(&self, folder: Id) -> RowLister {
+        let web = Arc::clone(&self.web);
+        RowLister::new(Box::new(move |page| {
+            let web = Arc::clone(&web);
+            Box::pin(async move { Ok(web.list(folder.0, page).await?) })
+        }))
+    }
+
+    /// Waits for a time at the built-in pace.
+    async fn pause(&self, time: Duration) {
+        tokio::time::sleep(scaled(time, self.web.endpoints().rate)).await;
+    }
+}
+
+impl Drive for AccountDrive {
+    fn capability(&self) -> Capability {
+        Capability {
+            write: true,
+            quota: true,
+        }
+    }
+
+    fn root(&self) -> Id {
+        self.root
+    }
+
+    fn list(&self, folder: Id) -> Box<dyn Lister> {
+        Box::new(self.account.list(folder))
+    }
+
+    /// Two calls. The drive knows one way to a link only, so a refused one is asked for anew.
+    fn link<'a>(&'a self, file: &'a Entry, _wish: LinkWish) -> DriveFuture<'a, Link> {
+        Box::pin(async move {
+            let found = with_file(file, async |file| self.account.web.link(&file).await).await?;
+            Ok(link(found))
+        })
+    }
+
+    fn quota(&self) -> DriveFuture<'_, Option<Quota>> {
+        Box::pin(async {
+            let info = self.account.web.user_info().await?;
+            Ok(Some(Quota {
+                used: info.used(),
+                total: info.total(),
+            }))
+        })
+    }
+
+    fn sign_in(&self) -> DriveFuture<'_, ()> {
+        Box::pin(async {
+            self.account.web.user_info().await?;
+            Ok(())
+        })
+    }
+
+    /// Two calls.
+    fn create_folder<'a>(&'a self, parent: Id, name: &'a str) -> DriveFuture<'a, Entry> {
+        Box::pin(self.account.create_folder(parent, name))
+    }
+
+    /// Two calls for a rename or a move, four for both.
+    fn relocate<'a>(&'a self, entry: &'a Entry, from: Id, to: Id, name: &'a str) -> DriveFuture<'a, Entry> {
+        Box::pin(async move {
+            self.guard_root(entry.id)?;
+            self.account.relocate(entry, from, to, name).await
+        })
+    }
+
+    /// Two calls for a file that 123pan's instant upload takes.
+    fn copy<'a>(&'a self, entry: &'a Entry, from: Id, to: Id, name: &'a str) -> DriveFuture<'a, Entry> {
+        Box::pin(self.account.copy(entry, from, to, name))
+    }
+
+    /// Two calls; one more to delete for good.
+    fn remove<'a>(&'a self, entry: &'a Entry, parent: Id) -> DriveFuture<'a, ()> {
+        Box::pin(async move {
+            self.guard_root(entry.id)?;
+            self.account.remove(entry.id, parent, self.delete).await
+        })
+    }
+
+    /// One call, and one for the proof where the content is known.
+    fn begin_upload<'a>(&'a self, file: &'a NewFile) -> DriveFuture<'a, Begun> {
+        Box::pin(self.account.begin_upload(file))
+    }
+}
+
+impl fmt::Debug for AccountDrive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccountDrive")
+            .field("root", &self.root)
+            .field("delete", &self.delete)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Asks for the link of an entry.
+pub(super) async fn with_file<T>(
+    entry: &Entry,
+    ask: impl AsyncFnOnce(FileRef<'_>) -> Result<T, crate::pan::Error>,
+) -> Result<T, Error> {
+    if entry.is_folder() {
+        return Err(Error::new(ErrorKind::IsAFolder, "A folder has no bytes."));
+    }
+    let (etag, s3_key_flag) = rows::link_keys(entry);
+    let file = FileRef {
+        id: entry.id.0,
+        name: &entry.name,
+        size: entry.size.unwrap_or(0),
+        etag: &etag,
+        s3_key_flag,
+    };
+    Ok(ask(file).await?)
+}
+
+/// A link of the web API. It is bound to the network that asked, and to a Referer (API page 5.8).
+pub(super) fn link(found: FinalLink) -> Link {
+    Link {
+        until: found.until(),
+        url: found.url,
+        referers: found.referers,
+        open_to_all: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

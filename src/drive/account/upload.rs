@@ -1,0 +1,157 @@
+//! New files (API page 6): offered by their MD5, sent where the bytes are wanted, proved in the end.
+
+use std::sync::Arc;
+
+use super::proof::{LOOKS, LOOKS_PATIENT, Wanted};
+use super::{Account, name};
+use crate::drive::{Begun, Content, DriveFuture, Entry, Error, ErrorKind, Id, NewFile, Retry, Upload};
+use crate::pan;
+use crate::pan::Reason;
+use crate::pan::http::HttpError;
+use crate::pan::kept::hex;
+use crate::pan::web::storage::Source;
+use crate::pan::web::upload::{Offer, Offered, PARTS_MAX, Session};
+
+/// How often an offer is made whose fate is unclear.
+const OFFERS: u32 = 3;
+/// The service's words for a full drive; no source gives the code.
+const FULL: [&str; 3] = ["空间不足", "容量不足", "空间已满"];
+
+/// An upload that waits for its bytes.
+struct AccountUpload {
+    account: Account,
+    session: Session,
+    wanted: Wanted,
+    /// The file that is replaced keeps its id.
+    replaces: Option<Id>,
+}
+
+impl Account {
+    /// Offers a new file; see [`crate::drive::Drive::begin_upload`].
+    pub(super) async fn begin_upload(&self, file: &NewFile) -> Result<Begun, Error> {
+        name::check(&file.name)?;
+        let wanted = Wanted {
+            parent: file.parent,
+            name: file.name.clone(),
+            size: file.size,
+            md5: file.md5,
+        };
+        let offer = Offer {
+            parent: file.parent.0,
+            name: &file.name,
+            size: file.size,
+            etag: &hex(&file.md5),
+            replace: file.replaces.is_some(),
+        };
+        let replaces = file.replaces.as_ref().map(|entry| entry.id);
+        match self.offer(&offer, &wanted).await? {
+            Offered::Reused(id) => {
+                let id = id.map(Id).or(replaces);
+                Ok(Begun::Done(self.proved(id, &wanted).await?))
+            }
+            Offered::Credentials => Err(Error::new(
+                ErrorKind::Unsupported,
+                "123pan wants this upload through an S3 client with credentials, which dav123 does not speak: please report it, and upload this file on the web page meanwhile.",
+            )),
+            Offered::Session(session) if session.parts() > PARTS_MAX => Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("This file would need more than the {PARTS_MAX} parts that 123pan takes."),
+            )),
+            Offered::Session(session) => Ok(Begun::Wanted(Box::new(AccountUpload {
+                account: self.clone(),
+                session,
+                wanted,
+                replaces,
+            }))),
+        }
+    }
+
+    /// Makes an offer. Where its fate is unclear the file may be there; else it is made again: an
+    /// offer that was not taken leaves nothing behind.
+    pub(super) async fn offer(&self, offer: &Offer<'_>, wanted: &Wanted) -> Result<Offered, Error> {
+        let mut offers = 1;
+        loop {
+            match self.web.offer(offer).await {
+                Err(error) if error.is_unclear() && offers < OFFERS => {
+                    offers += 1;
+                    if let Some(row) = self.find(wanted.parent, |row| wanted.is(row)).await? {
+                        return Ok(Offered::Reused(Some(row.id)));
+                    }
+                }
+                Ok(offered) => return Ok(offered),
+                Err(error) => return Err(upload_error(error)),
+            }
+        }
+    }
+}
+
+impl Upload for AccountUpload {
+    fn send(self: Box<Self>, content: Arc<dyn Content>, parts: usize) -> DriveFuture<'static, Entry> {
+        Box::pin(async move {
+            if content.size() != self.wanted.size {
+                let what = "The bytes in the spool are not those that were announced: send the file again.";
+                return Err(Error::new(ErrorKind::ChecksumMismatch, what));
+            }
+            let source: Source = Arc::new(move |offset, length| content.read(offset, length));
+            let web = &self.account.web;
+            web.send_parts(&self.session, &source, parts)
+                .await
+                .map_err(upload_error)?;
+            self.complete().await
+        })
+    }
+}
+
+impl AccountUpload {
+    /// Completes once. Whatever is answered, the stored row decides.
+    async fn complete(&self) -> Result<Entry, Error> {
+        let account = &self.account;
+        match account.web.complete(&self.session).await {
+            Ok(Some(row)) => {
+                let id = Some(Id(row.id)).filter(|id| id.0 > 0);
+                account.proved(id.or(self.replaces), &self.wanted).await
+            }
+            Ok(None) => self.stored(LOOKS).await?.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Nonsense,
+                    "123pan says that the upload is complete, but it has stored nothing: send the file again.",
+                )
+            }),
+            Err(error) if error.is_unclear() => {
+                // The parts of a large file may still be put together.
+                let late = error.reason == Reason::Http(HttpError::Timeout);
+                let looks = if late { LOOKS_PATIENT } else { LOOKS };
+                self.stored(looks).await?.ok_or_else(|| error.into())
+            }
+            Err(error) => Err(upload_error(error)),
+        }
+    }
+
+    /// The file, if it is there.
+    async fn stored(&self, looks: u32) -> Result<Option<Entry>, Error> {
+        let (account, wanted) = (&self.account, &self.wanted);
+        // It replaces a file of the same name, under its id or another: the folder shows either.
+        let found = account
+            .find_soon(wanted.parent, looks, |row| wanted.is(row))
+            .await?;
+        Ok(found.map(|row| super::proof::entry(&row)))
+    }
+}
+
+/// An error of an upload: a full drive, or a session that has gone, where another one may do.
+fn upload_error(error: pan::Error) -> Error {
+    let refused = match &error.reason {
+        Reason::Refused(said) => Some(said.clone()),
+        _ => None,
+    };
+    let converted = Error::from(error);
+    match refused {
+        Some(said) if FULL.iter().any(|word| said.text.contains(word)) => Error::new(
+            ErrorKind::NoSpace,
+            format!("The account has no space left for this file ({said})."),
+        )
+        .with_source(converted),
+        Some(_) if converted.kind() == ErrorKind::Nonsense => converted.with_retry(Retry::Soon),
+        _ => converted,
+    }
+}

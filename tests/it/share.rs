@@ -1,0 +1,151 @@
+//! Share mounts.
+
+use dav123::sim::ShareOptions;
+
+use crate::world::{World, account, options, share};
+
+fn fill(cloud: &dav123::sim::Cloud, password: Option<&str>, anonymous: bool) -> String {
+    cloud.add_file("/films/欢迎.txt", "welcome");
+    cloud.add_file("/films/deep/a.mkv", "film");
+    cloud.add_file("/secret/own.txt", "not shared");
+    let options = ShareOptions {
+        name: "films".into(),
+        password: password.map(str::to_owned),
+        anonymous,
+        ..ShareOptions::default()
+    };
+    cloud.add_share(&["/films"], options)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_is_listed_and_read_without_an_account() {
+    let world = World::start(
+        options(),
+        |_| {},
+        |cloud| share(cloud, "/s", &fill(cloud, None, true), ""),
+    )
+    .await;
+    assert!(world.propfind("/s", "1").await.1.contains("/s/films/"));
+    assert!(
+        world
+            .propfind("/s/films", "1")
+            .await
+            .1
+            .contains("%E6%AC%A2%E8%BF%8E.txt")
+    );
+    let answer = world.get("/s/films/deep/a.mkv").await;
+    assert_eq!(answer.status(), 302, "{}", answer.text().await.unwrap());
+    assert_eq!(world.calls("sign_in"), 0);
+    assert_eq!(world.calls("share_download"), 1);
+    assert_eq!(world.propfind("/s/secret", "0").await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_link_with_its_password_is_a_share_key() {
+    for form in [
+        "https://www.123pan.com/s/KEY?pwd=x1Y2",
+        "https://www.123865.com/s/KEY.html?提取码:x1Y2",
+    ] {
+        let world = World::start(
+            options(),
+            |_| {},
+            |cloud| {
+                let key = fill(cloud, Some("x1Y2"), true);
+                share(cloud, "/s", &form.replace("KEY", &key), "")
+            },
+        )
+        .await;
+        let (status, body) = world.propfind("/s", "1").await;
+        assert_eq!(status, 207, "{form}: {body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_passwords_ended_and_unknown_shares_are_said_plainly() {
+    let wrong = World::start(
+        options(),
+        |_| {},
+        |cloud| {
+            let key = fill(cloud, Some("x1y2"), true);
+            share(cloud, "/s", &key, "share_password = \"nope\"")
+        },
+    )
+    .await;
+    let (status, sentence) = wrong.propfind("/s", "1").await;
+    assert_eq!(status, 403, "{sentence}");
+    assert!(sentence.contains("password"), "{sentence}");
+
+    let ended = World::start(
+        options(),
+        |_| {},
+        |cloud| share(cloud, "/s", &fill(cloud, None, true), ""),
+    )
+    .await;
+    assert_eq!(ended.propfind("/s", "1").await.0, 207);
+    let key = {
+        let text = std::fs::read_to_string(ended.dir.path().join("dav.toml")).unwrap();
+        text.split("share_key = \"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    ended.cloud.change_share(&key, true, true);
+    let (status, sentence) = ended.propfind("/s/films", "1").await;
+    assert_eq!(status, 410, "{sentence}");
+
+    let unknown = World::start(options(), |_| {}, |cloud| share(cloud, "/s", "none-None", "")).await;
+    let (status, sentence) = unknown.propfind("/s", "1").await;
+    assert!([403, 410].contains(&status), "{status} {sentence}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_that_needs_a_login_says_so_and_works_with_an_account() {
+    let alone = World::start(
+        options(),
+        |_| {},
+        |cloud| share(cloud, "/s", &fill(cloud, None, false), ""),
+    )
+    .await;
+    let answer = alone.get("/s/films/deep/a.mkv").await;
+    assert_eq!(answer.status(), 403);
+    let sentence = answer.text().await.unwrap();
+    assert!(sentence.contains("account"), "{sentence}");
+
+    let signed = World::start(
+        options(),
+        |_| {},
+        |cloud| {
+            let key = fill(cloud, None, false);
+            account(cloud, "/drive", "") + &share(cloud, "/s", &key, "account = \"/drive\"")
+        },
+    )
+    .await;
+    let answer = signed.get("/s/films/deep/a.mkv").await;
+    assert_eq!(answer.status(), 302, "{}", answer.text().await.unwrap());
+    assert_eq!(signed.calls("sign_in"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_folder_of_a_share_can_be_the_root_and_nothing_can_be_written() {
+    let world = World::start(
+        options(),
+        |_| {},
+        |cloud| {
+            let key = fill(cloud, None, true);
+            let root = cloud.id("/films/deep").unwrap();
+            share(cloud, "/s", &key, &format!("root_id = {root}"))
+        },
+    )
+    .await;
+    assert!(world.propfind("/s", "1").await.1.contains("/s/a.mkv"));
+    for method in ["PUT", "DELETE", "MKCOL", "MOVE", "COPY", "PROPPATCH", "LOCK"] {
+        let answer = world.request(method, "/s/a.mkv").send().await.unwrap();
+        assert_eq!(answer.status(), 403, "{method}");
+        let allow = answer.headers()["allow"].to_str().unwrap().to_owned();
+        assert!(allow.contains("PROPFIND") && !allow.contains("PUT"), "{allow}");
+        assert!(answer.text().await.unwrap().len() > 20);
+    }
+}
