@@ -5,11 +5,17 @@
 #[allow(dead_code)]
 mod world;
 
+mod arrows;
+mod commands;
 mod delivery;
+mod direct;
 mod faults;
 mod listing;
+mod pages;
 mod paging;
 mod proxy;
 mod read;
+mod running;
+mod secrets;
 mod share;
 mod sign_in;

@@ -202,7 +202,13 @@ pub struct Ran {
 
 /// Runs the binary to its end, with `stdin` as its input.
 pub fn run(arguments: &[&str], stdin: &str) -> Ran {
+    run_in(Path::new("."), arguments, stdin)
+}
+
+/// The same in a folder.
+pub fn run_in(folder: &Path, arguments: &[&str], stdin: &str) -> Ran {
     let mut child = Command::new(binary())
+        .current_dir(folder)
         .args(arguments)
         .env_remove("DAV123_LOG")
         .stdin(Stdio::piped())
@@ -242,6 +248,14 @@ pub fn endpoints(cloud: &Cloud) -> String {
     format!(
         "[mount.endpoints]\nlogin = \"{base}/api\"\napi = \"{base}/b/api\"\nopen = \"{base}/open\"\n\
          origin = \"{base}\"\nrate = 100.0\n\n"
+    )
+}
+
+/// A direct-link mount of the cloud's account: more lines, then the links.
+pub fn links(cloud: &Cloud, path: &str, more: &str, links: &str) -> String {
+    let uid = cloud.options().uid;
+    format!(
+        "[[mount]]\npath = \"{path}\"\nkind = \"direct-link\"\nuid = {uid}\n{more}\nlinks = \"\"\"\n{links}\n\"\"\"\n\n"
     )
 }
 
