@@ -158,6 +158,18 @@ impl World {
         Some((file, content["token"].as_str()?.to_owned()))
     }
 
+    /// All tokens that are kept, of every account and developer.
+    pub fn kept_tokens(&self) -> Vec<String> {
+        let folder = std::fs::read_dir(self.dir.path().join("state/tokens")).unwrap();
+        folder
+            .map(|file| {
+                let text = std::fs::read(file.unwrap().path()).unwrap();
+                let content: serde_json::Value = serde_json::from_slice(&text).unwrap();
+                content["token"].as_str().unwrap().to_owned()
+            })
+            .collect()
+    }
+
     /// How often the cloud's endpoint was called.
     pub fn calls(&self, endpoint: &str) -> u64 {
         self.cloud.counters().get(endpoint)
