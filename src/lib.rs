@@ -16,4 +16,5 @@ pub mod metrics;
 pub mod pan;
 pub mod server;
 pub mod sim;
+pub mod state;
 pub mod tree;

@@ -260,6 +260,7 @@ mod tests {
     fn mount(path: &str, source: Source, access: Access) -> Arc<Mount> {
         Arc::new(Mount {
             index: 0,
+            store: 0,
             path: TreePath::parse(path).unwrap(),
             drive: Arc::new(Plain { write: true }),
             settings: Arc::new(config::Mount {

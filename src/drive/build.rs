@@ -88,7 +88,8 @@ fn open_mount(
     match &mount.source {
         Source::Account(account) => {
             let web = clients.web(Some(account), &account.endpoints);
-            let drive = AccountDrive::new(web, account.root_id).with_delete(account.delete);
+            let drive =
+                AccountDrive::new(web, account.root_id, identity(account)).with_delete(account.delete);
             Ok(Arc::new(drive))
         }
         Source::Share(share) => {

@@ -188,6 +188,21 @@ pub trait Drive: fmt::Debug + Send + Sync {
     /// The folder that the mount shows as its root.
     fn root(&self) -> Id;
 
+    /// Names the rows behind this drive, across runs: two mounts of one account say the same, so that what is written
+    /// through one shows in the other. `None`: nobody else has these rows, and they are not written to.
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether a member may have this name, asked before its bytes are taken.
+    ///
+    /// # Errors
+    /// `BadName`, with a sentence that names the character.
+    fn accepts_name(&self, name: &str) -> Result<(), Error> {
+        let _ = name;
+        Ok(())
+    }
+
     /// Begins the listing of a folder. Nothing is asked before the first [`Lister::next`].
     ///
     /// `folder` is [`Drive::root`] or the id of a folder that a listing of this drive has shown.

@@ -8,7 +8,9 @@ mod listen;
 pub mod pages;
 mod service;
 
+use std::collections::HashSet;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -18,9 +20,11 @@ use tokio_util::sync::CancellationToken;
 use self::auth::Auth;
 use self::listen::{Certificate, Listener, certificate};
 use self::service::Service;
-use crate::config::{Config, Tls};
+use crate::config::{Config, Tls, Upload};
 use crate::delivery::Delivery;
 use crate::drive::Drive;
+use crate::state::{State, StateError};
+use crate::tree::spool::Spool;
 use crate::tree::{PathError, Tree};
 
 /// Why the server cannot start.
@@ -43,6 +47,17 @@ pub enum StartError {
     /// Signals cannot be waited for.
     #[error("Cannot wait for signals: {0}.")]
     Signals(io::Error),
+    /// The state directory cannot be used.
+    #[error("The state cannot be used: {0}.")]
+    State(#[from] StateError),
+    /// The spool directory cannot be used.
+    #[error("The spool {} cannot be used: {source}.", dir.display())]
+    Spool {
+        /// `upload.spool_dir`
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A configured path is not a path of the tree.
     #[error("A configured path cannot be used: {0}")]
     Path(#[from] PathError),
@@ -79,7 +94,20 @@ impl Server {
                 source,
             })?);
         }
-        let tree = Arc::new(Tree::new(&config.mounts, drives, &config.cache)?);
+        let state = Arc::new(State::open(&config.server.state_dir)?);
+        let kept: HashSet<String> = state.pending().into_iter().map(|(_, row)| row.spool).collect();
+        let Upload {
+            spool_dir,
+            spool_limit,
+            ..
+        } = &config.upload;
+        let spool = Spool::open(spool_dir, *spool_limit, |name| kept.contains(name)).map_err(|source| {
+            StartError::Spool {
+                dir: spool_dir.clone(),
+                source,
+            }
+        })?;
+        let tree = Tree::new(&config, drives, state, spool).await?;
         let auth = Auth::new(&config.users, config.server.anonymous)?;
         let delivery = Delivery::new(tree.clone()).map_err(StartError::Cdn)?;
         let service = Arc::new(Service::new(&config.server.prefix, auth, tree, delivery)?);

@@ -1,55 +1,25 @@
-//! What changes the tree: folders made, files put, moved, copied, removed.
+//! What changes the tree: folders made, moved, copied, removed. (Files that are put are in `put`.)
 //!
 //! Every change is made at the drive first and then in the cache, in place: the next PROPFIND, GET and HEAD, of
-//! whoever, show it without a new listing.
+//! whoever, show it without a new listing. Each runs in a task of its own: a client that leaves in the middle does
+//! not leave a half-made change behind.
 
+use std::future::Future;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use bytes::Bytes;
+use super::listing::Change;
+use super::put::Put;
+use super::{Mount, Resource, Tree, TreePath};
+use crate::config::Access;
+use crate::drive::{DriveFuture, Entry, Error, ErrorKind, Id};
 
-use super::{Resource, Tree, TreePath};
-use crate::drive::{Content, Error};
-
-/// What a client says of a file before it sends it.
-#[derive(Debug, Clone, Default)]
-pub struct Put {
-    /// Bytes in all: `Content-Length`, or Finder's `X-Expected-Entity-Length`.
-    pub size: Option<u64>,
-    /// MD5 of the bytes: `OC-Checksum` or `Content-MD5`.
-    pub md5: Option<[u8; 16]>,
-    /// The time to show as its modification: `X-OC-Mtime`.
-    pub modified: Option<SystemTime>,
-}
-
-/// A file that is being received. Dropping it gives it up: the old file is untouched.
-#[derive(Debug)]
-pub struct Receiving {}
-
-impl Receiving {
-    /// Whether 123pan has the announced content already (instant upload): the body is not needed, and
-    /// [`Receiving::commit`] may be called at once.
-    pub fn is_known(&self) -> bool {
-        todo!()
-    }
-
-    /// Takes the next bytes. Waits while the spool's disk is slow.
-    ///
-    /// # Errors
-    /// `NoSpace` when the spool is full, `TooLarge` past the announced size.
-    pub async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
-        let _ = bytes;
-        todo!()
-    }
-
-    /// The file is complete: compares length and MD5 with what was announced, and stores it as the upload mode says.
-    /// The call goes on when its caller is dropped.
-    ///
-    /// # Errors
-    /// `ChecksumMismatch` where fewer bytes came than announced, or others; every failure of a drive as it is.
-    pub async fn commit(self) -> Result<Resource, Error> {
-        todo!()
-    }
+/// Where something is to be: a free or taken name in a folder that can be written to.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) path: TreePath,
+    pub(super) mount: Arc<Mount>,
+    pub(super) folder: Id,
+    pub(super) name: String,
 }
 
 impl Tree {
@@ -58,8 +28,17 @@ impl Tree {
     /// # Errors
     /// `Exists`; `NotFound` where the parent is missing; `ReadOnly`; every failure of a drive as it is.
     pub async fn create_folder(self: &Arc<Self>, path: &TreePath) -> Result<Resource, Error> {
-        let _ = path;
-        todo!()
+        let (tree, path) = (self.clone(), path.clone());
+        finish(async move {
+            let place = tree.place(&path).await?;
+            if tree.member(&place).await?.is_some() {
+                return Err(exists());
+            }
+            let entry = place.mount.drive.create_folder(place.folder, &place.name).await;
+            let entry = tree.known_better(&place, entry)?;
+            Ok(tree.shown(&place, entry))
+        })
+        .await
     }
 
     /// Removes a file, or a folder with all that is in it, in one step.
@@ -67,17 +46,61 @@ impl Tree {
     /// # Errors
     /// `Forbidden` for the root of a mount and for folders that mounts lie in; `ReadOnly`; failures of the drive.
     pub async fn remove(self: &Arc<Self>, resource: &Resource) -> Result<(), Error> {
-        let _ = resource;
-        todo!()
+        let (tree, resource) = (self.clone(), resource.clone());
+        finish(async move { tree.remove_now(&resource).await }).await
     }
 
-    /// Moves a file or folder to a path that is free. Across mounts files are copied and then removed.
+    pub(super) async fn remove_now(self: &Arc<Self>, resource: &Resource) -> Result<(), Error> {
+        let place = self.taken_place(resource).await?;
+        self.cancel_pending(&resource.path).await?;
+        if is_local(&resource.entry) {
+            return Ok(());
+        }
+        match place.mount.drive.remove(&resource.entry, place.folder).await {
+            Ok(()) => {}
+            // Somebody else was faster: what was wanted is so.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        self.hidden_now(&place, &resource.entry);
+        if resource.is_folder() {
+            self.listings.forget((place.mount.store, resource.entry.id));
+        }
+        self.forget_state(&place.mount, resource.entry.id).await
+    }
+
+    /// Moves a file or folder to a path that is free. Across drives it is copied and then removed.
     ///
     /// # Errors
     /// `Exists`; `Forbidden` into itself and for mount roots; `ReadOnly`; failures of the drive.
     pub async fn relocate(self: &Arc<Self>, resource: &Resource, to: &TreePath) -> Result<Resource, Error> {
-        let _ = (resource, to);
-        todo!()
+        let (tree, resource, to) = (self.clone(), resource.clone(), to.clone());
+        finish(async move {
+            let from = tree.taken_place(&resource).await?;
+            let place = tree.free_place(&resource, &to).await?;
+            if is_local(&resource.entry) {
+                return tree.move_pending(&resource, &place).await;
+            }
+            if from.mount.store != place.mount.store {
+                let copied = tree.copy_into(&resource, &place, false).await?;
+                tree.remove_now(&resource).await?;
+                return Ok(copied);
+            }
+            let moved = from
+                .mount
+                .drive
+                .relocate(&resource.entry, from.folder, place.folder, &place.name)
+                .await;
+            let moved = tree.known_better(&from, moved)?;
+            tree.hidden_now(&from, &resource.entry);
+            tree.move_pending_below(&resource.path, &to).await?;
+            let moved = Entry {
+                modified: resource.entry.modified,
+                ..moved
+            };
+            Ok(tree.shown(&place, moved))
+        })
+        .await
     }
 
     /// Copies a file, or a folder with all that is in it (`shallow`: without), to a path that is free.
@@ -90,83 +113,215 @@ impl Tree {
         to: &TreePath,
         shallow: bool,
     ) -> Result<Resource, Error> {
-        let _ = (resource, to, shallow);
-        todo!()
+        let (tree, resource, to) = (self.clone(), resource.clone(), to.clone());
+        finish(async move {
+            let place = tree.free_place(&resource, &to).await?;
+            tree.copy_into(&resource, &place, shallow).await
+        })
+        .await
     }
 
-    /// Begins to receive a file. Nothing changes before [`Receiving::commit`].
-    ///
-    /// # Errors
-    /// `NotFound` where the parent is missing, `IsAFolder`, `BadName`, `ReadOnly`, `NoSpace` where the announced size
-    /// does not fit.
-    pub async fn receive(self: &Arc<Self>, path: &TreePath, put: Put) -> Result<Receiving, Error> {
-        let _ = (path, put);
-        todo!()
-    }
-
-    /// Shows an empty file that no drive knows: for LOCK on a free name. It becomes real when it is put, or when
-    /// the client is done with it ([`Tree::settle`]).
-    ///
-    /// # Errors
-    /// As [`Tree::receive`].
-    pub async fn hold(self: &Arc<Self>, path: &TreePath) -> Result<Resource, Error> {
-        let _ = path;
-        todo!()
-    }
-
-    /// The client is done with a held or empty file (UNLOCK): a lock's placeholder that never got a body becomes a real empty
-    /// file in a task of its own.
-    pub fn settle(self: &Arc<Self>, path: &TreePath) {
-        let _ = path;
-        todo!()
-    }
-
-    /// The bytes of a file that waits in the spool; `None` where the drive has them.
-    pub fn content(&self, file: &Resource) -> Option<Arc<dyn Content>> {
-        let _ = file;
-        None
-    }
-
-    /// Sets the modification time that is shown (`Win32LastModifiedTime`, `DAV:lastmodified`). 123pan keeps none.
-    ///
-    /// # Errors
-    /// Where the state cannot be written.
-    pub async fn set_modified(self: &Arc<Self>, resource: &Resource, time: SystemTime) -> Result<(), Error> {
-        let _ = (resource, time);
-        todo!()
-    }
-
-    /// The dead properties of a resource: pairs of namespace and name, and the whole element as XML bytes.
-    ///
-    /// # Errors
-    /// Where the state cannot be read.
-    pub fn properties(&self, resource: &Resource) -> Result<Vec<DeadProperty>, Error> {
-        let _ = resource;
-        Ok(Vec::new())
-    }
-
-    /// Sets (`Some`) and removes (`None`) dead properties, all or none, durably when this returns.
-    ///
-    /// # Errors
-    /// Where the state cannot be written.
-    pub async fn set_properties(
+    async fn copy_into(
         self: &Arc<Self>,
         resource: &Resource,
-        changes: Vec<(PropertyName, Option<Vec<u8>>)>,
-    ) -> Result<(), Error> {
-        let _ = (resource, changes);
-        todo!()
+        place: &Place,
+        shallow: bool,
+    ) -> Result<Resource, Error> {
+        let copied = if resource.is_folder() && shallow {
+            let made = place.mount.drive.create_folder(place.folder, &place.name).await;
+            self.known_better(place, made)?
+        } else {
+            let same = resource
+                .mount
+                .as_ref()
+                .filter(|mount| mount.store == place.mount.store);
+            match same {
+                Some(mount) if !is_local(&resource.entry) && !self.has_pending_below(&resource.path) => {
+                    let from = resource.path.parent().unwrap_or_default();
+                    let from = self.resolve(&from).await?.entry.id;
+                    let (drive, name) = (&mount.drive, &place.name);
+                    match drive.copy(&resource.entry, from, place.folder, name).await {
+                        Err(error) if error.kind() == ErrorKind::Unsupported => {
+                            return self.copy_bytes(resource, place).await;
+                        }
+                        copied => self.known_better(place, copied)?,
+                    }
+                }
+                _ => return self.copy_bytes(resource, place).await,
+            }
+        };
+        self.copy_state(resource, &place.mount, copied.id).await?;
+        Ok(self.shown(place, copied))
+    }
+
+    /// Copies by known MD5, or by moving the bytes through the spool.
+    ///
+    /// Boxed, because it calls [`Tree::copy_into`] for the members of a folder.
+    fn copy_bytes<'a>(
+        self: &'a Arc<Self>,
+        resource: &'a Resource,
+        place: &'a Place,
+    ) -> DriveFuture<'a, Resource> {
+        Box::pin(async move {
+            if resource.is_folder() {
+                self.copy_members(resource, place).await
+            } else {
+                self.copy_file(resource, place).await
+            }
+        })
+    }
+
+    async fn copy_members(self: &Arc<Self>, resource: &Resource, place: &Place) -> Result<Resource, Error> {
+        let made = place.mount.drive.create_folder(place.folder, &place.name).await;
+        let made = self.known_better(place, made)?;
+        let made = self.shown(place, made);
+        let mut members = self.list(resource).await?;
+        while let Some(chunk) = members.next().await? {
+            for entry in chunk.iter() {
+                let member = self.resolve(&resource.path.child(&entry.name)).await?;
+                let inside = Place {
+                    path: made.path.child(&entry.name),
+                    mount: place.mount.clone(),
+                    folder: made.entry.id,
+                    name: entry.name.to_string(),
+                };
+                self.copy_into(&member, &inside, false).await?;
+            }
+        }
+        Ok(made)
+    }
+
+    async fn copy_file(self: &Arc<Self>, file: &Resource, place: &Place) -> Result<Resource, Error> {
+        let put = Put {
+            size: file.entry.size,
+            md5: file.entry.md5,
+            modified: Some(file.entry.modified).filter(|time| *time > 0),
+        };
+        let mut receiving = self.receive_at(place.clone(), put).await?;
+        if !receiving.is_known() {
+            let mut bytes = self.read(file).await?;
+            while let Some(frame) = bytes.next().await? {
+                receiving.write(frame).await?;
+            }
+        }
+        receiving.commit().await
+    }
+
+    /// The folder and name of a path that is to be written.
+    ///
+    /// # Errors
+    /// `NotFound` where the parent is missing, `ReadOnly`, `Forbidden` for roots.
+    pub(super) async fn place(&self, path: &TreePath) -> Result<Place, Error> {
+        let (Some(above), Some(name)) = (path.parent(), path.name()) else {
+            return Err(forbidden("The root of the tree cannot be changed."));
+        };
+        if self.mounts().iter().any(|mount| mount.path == *path) {
+            return Err(forbidden(
+                "A mount is changed in the configuration, not by a client.",
+            ));
+        }
+        let parent = self.resolve(&above).await?;
+        if !parent.is_folder() {
+            return Err(Error::new(
+                ErrorKind::NotAFolder,
+                "A file cannot hold other files.",
+            ));
+        }
+        let Some(mount) = parent.mount else {
+            return Err(Error::new(
+                ErrorKind::ReadOnly,
+                "This folder only holds mounts and cannot be changed.",
+            ));
+        };
+        if mount.settings.access == Access::ReadOnly || !mount.drive.capability().write {
+            return Err(Error::new(ErrorKind::ReadOnly, "This mount can only be read."));
+        }
+        Ok(Place {
+            path: path.clone(),
+            mount,
+            folder: parent.entry.id,
+            name: name.to_owned(),
+        })
+    }
+
+    /// The place of something that is there and is to be moved or removed.
+    async fn taken_place(&self, resource: &Resource) -> Result<Place, Error> {
+        let place = self.place(&resource.path).await?;
+        if resource.mount.is_none() || self.mounts.any_below(&resource.path) {
+            return Err(forbidden("A mount lies in this folder, so it stays where it is."));
+        }
+        Ok(place)
+    }
+
+    /// The place of a target that must be free, outside the resource itself.
+    async fn free_place(&self, resource: &Resource, to: &TreePath) -> Result<Place, Error> {
+        if to.below(&resource.path).is_some() {
+            return Err(forbidden("A folder cannot be moved or copied into itself."));
+        }
+        let place = self.place(to).await?;
+        place.mount.drive.accepts_name(&place.name)?;
+        match self.member(&place).await? {
+            Some(_) => Err(exists()),
+            None => Ok(place),
+        }
+    }
+
+    /// What stands at a place now.
+    pub(super) async fn member(&self, place: &Place) -> Result<Option<Entry>, Error> {
+        self.find(&place.mount, place.folder, &place.name).await
+    }
+
+    /// Shows a row that the drive has now.
+    pub(super) fn shown(&self, place: &Place, entry: Entry) -> Resource {
+        self.listings
+            .change((place.mount.store, place.folder), Change::Put(entry.clone()));
+        Resource {
+            path: place.path.clone(),
+            mount: Some(place.mount.clone()),
+            entry: Arc::new(entry),
+        }
+    }
+
+    fn hidden_now(&self, place: &Place, entry: &Entry) {
+        self.listings
+            .change((place.mount.store, place.folder), Change::Remove(entry.id));
+    }
+
+    /// A drive that says `Exists` or `NotFound` against our listing knows better: the listing is asked anew next time.
+    pub(super) fn known_better<T>(&self, place: &Place, outcome: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error) = &outcome
+            && matches!(error.kind(), ErrorKind::Exists | ErrorKind::NotFound)
+        {
+            self.listings.forget((place.mount.store, place.folder));
+        }
+        outcome
     }
 }
 
-/// Namespace (empty for none) and local name of a property.
-pub type PropertyName = (String, String);
+/// Runs a change to its end even when its caller is dropped.
+pub(super) async fn finish<T, F>(change: F) -> Result<T, Error>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Error>> + Send + 'static,
+{
+    match tokio::spawn(change).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Error::new(
+            ErrorKind::Nonsense,
+            "The change was cut off; look at the folder again.",
+        )),
+    }
+}
 
-/// A property that the server stores without knowing what it means (RFC 4918 4).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadProperty {
-    /// Its name.
-    pub name: PropertyName,
-    /// The whole element as well-formed XML with its namespaces declared.
-    pub xml: Vec<u8>,
+/// Whether an entry is only ours so far: local ids are negative, the service's are not.
+pub(super) fn is_local(entry: &Entry) -> bool {
+    entry.id.0 < 0
+}
+
+fn forbidden(sentence: &str) -> Error {
+    Error::new(ErrorKind::Forbidden, sentence)
+}
+
+pub(super) fn exists() -> Error {
+    Error::new(ErrorKind::Exists, "There is something of that name already.")
 }

@@ -20,7 +20,7 @@ const MARGIN: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
-    mount: usize,
+    store: usize,
     id: Id,
     md5: Option<[u8; 16]>,
     size: Option<u64>,
@@ -58,7 +58,7 @@ impl Links {
         wish: LinkWish,
     ) -> Result<Arc<Link>, Error> {
         let key = Key {
-            mount: mount.index,
+            store: mount.store,
             id: file.id,
             md5: file.md5,
             size: file.size,

@@ -127,6 +127,17 @@ pub(super) struct Grown {
 pub(super) struct Listings {
     state: Arc<Mutex<State>>,
     ttl: Duration,
+    stamp: Stamp,
+}
+
+/// Puts times that we keep ourselves into the rows of a store, before anyone sees them.
+#[derive(Clone)]
+pub(super) struct Stamp(pub(super) Arc<dyn Fn(usize, &mut [Entry]) + Send + Sync>);
+
+impl std::fmt::Debug for Stamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stamp")
+    }
 }
 
 #[derive(Debug)]
@@ -150,7 +161,7 @@ struct Slot {
 
 impl Listings {
     /// `bound` counts entries over all folders; a folder itself counts as one.
-    pub(super) fn new(ttl: Duration, bound: u64) -> Self {
+    pub(super) fn new(ttl: Duration, bound: u64, stamp: Stamp) -> Self {
         let state = State {
             slots: HashMap::new(),
             weight: 0,
@@ -160,6 +171,7 @@ impl Listings {
         Self {
             state: Arc::new(Mutex::new(state)),
             ttl,
+            stamp,
         }
     }
 
@@ -189,6 +201,7 @@ impl Listings {
             cache: self.state.clone(),
             key,
             growing: growing.clone(),
+            stamp: self.stamp.clone(),
         };
         tokio::spawn(reader.run(drive.clone()));
         Source::Growing(growing)
@@ -273,6 +286,7 @@ struct Reader {
     cache: Arc<Mutex<State>>,
     key: Key,
     growing: Arc<Growing>,
+    stamp: Stamp,
 }
 
 impl Reader {
@@ -284,10 +298,11 @@ impl Reader {
 
     async fn read(&self, drive: &dyn Drive) -> Result<Vec<Entry>, Error> {
         let mut lister = drive.list(self.key.1);
-        while let Some(page) = lister.next().await? {
+        while let Some(mut page) = lister.next().await? {
             if page.entries.is_empty() && !page.restarted {
                 continue;
             }
+            self.stamp.0(self.key.0, &mut page.entries);
             let chunk = Chunk::from(page.entries);
             self.growing.change(|grown| {
                 if page.restarted {

@@ -7,29 +7,40 @@
 mod change;
 mod flight;
 mod follow;
+mod kept;
 mod link;
 mod listing;
+mod members;
 mod mount;
 pub mod path;
+mod pending;
+mod put;
+pub mod spool;
+mod turns;
 
-pub use change::{DeadProperty, PropertyName, Put, Receiving};
+pub use kept::{DeadProperty, PropertyName};
 pub use listing::Chunk;
+pub use members::Members;
 pub use mount::Mount;
 pub use path::{PathError, TreePath, encode_segment};
+pub use put::{Fetch, Put, Receiving};
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use self::flight::{Flights, lock};
-use self::follow::Follower;
 use self::link::Links;
-use self::listing::Listings;
-use self::mount::{Below, MountTable};
-use crate::config;
+use self::listing::{Listings, Stamp};
+use self::mount::MountTable;
+use self::pending::Pending;
+use self::put::StoreKey;
+use self::spool::Spool;
+use self::turns::Turns;
+use crate::config::{self, UploadMode};
 use crate::drive::{Drive, Entry, Error, ErrorKind, Id, Kind, Link, LinkWish, Quota};
+use crate::state::State;
 
 /// How long a quota is shown without asking again.
 const QUOTA_TTL: Duration = Duration::from_secs(60);
@@ -62,39 +73,74 @@ pub struct Tree {
     links: Links,
     quotas: Mutex<Vec<Option<(Instant, Option<Quota>)>>>,
     quota_flights: Flights<usize, Option<Quota>>,
+    state: Arc<State>,
+    spool: Spool,
+    mode: UploadMode,
+    upload_parts: usize,
+    pending: Pending,
+    turns: Turns,
+    stores: Flights<StoreKey, Resource>,
+    fetch: OnceLock<Weak<dyn Fetch>>,
 }
 
 impl Tree {
-    /// A tree over drives, which stand in the order of `mounts`.
+    /// A tree over drives, which stand in the order of the mounts. Files that waited in the spool are taken up.
     ///
     /// # Errors
     /// A mount's path that is not a path of the tree.
-    pub fn new(
-        mounts: &[config::Mount],
+    pub async fn new(
+        config: &config::Config,
         drives: Vec<Arc<dyn Drive>>,
-        cache: &config::Cache,
-    ) -> Result<Self, PathError> {
-        let mounts = mounts
-            .iter()
-            .zip(drives)
-            .enumerate()
-            .map(|(index, (settings, drive))| {
-                let path = TreePath::from_decoded(&settings.path)?;
-                Ok(Arc::new(Mount {
-                    index,
-                    path,
-                    drive,
-                    settings: Arc::new(settings.clone()),
-                }))
-            })
-            .collect::<Result<Vec<_>, PathError>>()?;
-        Ok(Self {
+        state: Arc<State>,
+        spool: Spool,
+    ) -> Result<Arc<Self>, PathError> {
+        let mut mounts: Vec<Arc<Mount>> = Vec::new();
+        for (index, (settings, drive)) in config.mounts.iter().zip(drives).enumerate() {
+            let path = TreePath::from_decoded(&settings.path)?;
+            let mut mount = Mount {
+                index,
+                store: index,
+                path,
+                drive,
+                settings: Arc::new(settings.clone()),
+            };
+            if let Some(first) = mounts.iter().find(|first| first.identity() == mount.identity()) {
+                mount.store = first.store;
+            }
+            mounts.push(Arc::new(mount));
+        }
+        let identities: Vec<String> = mounts.iter().map(|mount| mount.identity()).collect();
+        let times = state.clone();
+        let stamp = move |store: usize, entries: &mut [Entry]| {
+            let Some(drive) = identities.get(store) else {
+                return;
+            };
+            times.stamp(
+                drive,
+                entries.iter_mut().map(|entry| (entry.id.0, &mut entry.modified)),
+            );
+        };
+        let tree = Arc::new(Self {
             quotas: Mutex::new(vec![None; mounts.len()]),
             mounts: MountTable::new(mounts),
-            listings: Listings::new(cache.list_ttl, cache.list_entries),
+            listings: Listings::new(
+                config.cache.list_ttl,
+                config.cache.list_entries,
+                Stamp(Arc::new(stamp)),
+            ),
             links: Links::default(),
             quota_flights: Flights::default(),
-        })
+            state,
+            spool,
+            mode: config.upload.mode,
+            upload_parts: config.upload.parts,
+            pending: Pending::default(),
+            turns: Turns::default(),
+            stores: Flights::default(),
+            fetch: OnceLock::new(),
+        });
+        tree.take_up().await;
+        Ok(tree)
     }
 
     /// The mounts, in the order of the configuration.
@@ -144,7 +190,19 @@ impl Tree {
     }
 
     async fn find(&self, mount: &Arc<Mount>, folder: Id, name: &str) -> Result<Option<Entry>, Error> {
-        let key = (mount.index, folder);
+        match self.pending.at(mount.store, folder, name) {
+            Some(entry) => Ok(Some(entry)),
+            None => self.find_in_drive(mount, folder, name).await,
+        }
+    }
+
+    async fn find_in_drive(
+        &self,
+        mount: &Arc<Mount>,
+        folder: Id,
+        name: &str,
+    ) -> Result<Option<Entry>, Error> {
+        let key = (mount.store, folder);
         if is_probe(name)
             && let Some(kept) = self.listings.kept(key)
         {
@@ -165,50 +223,6 @@ impl Tree {
             .iter()
             .find(|entry| compose(&entry.name) == composed)
             .cloned())
-    }
-
-    /// Begins to list a folder. When this returns, the first members are in hand (or the folder is known
-    /// to be empty); a failure before them is the error.
-    ///
-    /// # Errors
-    /// `NotAFolder` for a file; every failure of a drive as it is.
-    pub async fn list(&self, folder: &Resource) -> Result<Members, Error> {
-        if !folder.is_folder() {
-            return Err(Error::new(ErrorKind::NotAFolder, "This is a file, not a folder."));
-        }
-        let Below {
-            mounts: hidden,
-            bridges,
-        } = self.mounts.below(&folder.path);
-        let first = match &folder.mount {
-            // Shadowing names first, so that the page of the drive can be filtered as it passes.
-            Some(_) => hidden.clone(),
-            None => hidden.union(&bridges).cloned().collect(),
-        };
-        let mut members = Members {
-            ahead: Vec::new(),
-            follower: folder.mount.as_ref().map(|mount| {
-                self.listings
-                    .open((mount.index, folder.entry.id), &mount.drive)
-                    .follow()
-            }),
-            hidden,
-            bridges: if folder.mount.is_some() {
-                bridges
-            } else {
-                BTreeSet::new()
-            },
-        };
-        let drive_first = members.from_drive().await?;
-        members.ahead.extend(drive_first);
-        if !first.is_empty() {
-            let first: Vec<Entry> = first
-                .iter()
-                .map(|name| self::folder(name, Id::default()))
-                .collect();
-            members.ahead.push(first.into());
-        }
-        Ok(members)
     }
 
     /// A link for the bytes of a file: remembered, and asked once for all who wait.
@@ -261,65 +275,6 @@ impl Tree {
     /// Entries and folders in the cache of listings, and links in the cache of links.
     pub fn cached(&self) -> (u64, usize) {
         (self.listings.weight(), self.links.len())
-    }
-}
-
-/// The members of a folder, chunk by chunk, as pages arrive.
-#[derive(Debug)]
-pub struct Members {
-    /// Chunks in hand, last one first.
-    ahead: Vec<Chunk>,
-    follower: Option<Follower>,
-    /// Names at which a mount stands: the drive's member of that name is not shown.
-    hidden: BTreeSet<String>,
-    /// Names that lead to a mount and have not been seen in the drive yet.
-    bridges: BTreeSet<String>,
-}
-
-impl Members {
-    /// The next members; `None` at the end of a whole listing. A failure means that what was given
-    /// so far is not the folder: the answer built from it must break, never end well-formed.
-    ///
-    /// # Errors
-    /// Every failure of a drive as it is.
-    pub async fn next(&mut self) -> Result<Option<Chunk>, Error> {
-        match self.ahead.pop() {
-            Some(chunk) => Ok(Some(chunk)),
-            None => self.from_drive().await,
-        }
-    }
-
-    async fn from_drive(&mut self) -> Result<Option<Chunk>, Error> {
-        while let Some(follower) = &mut self.follower {
-            let Some(chunk) = follower.next().await? else {
-                self.follower = None;
-                break;
-            };
-            self.bridges
-                .retain(|name| !chunk.iter().any(|entry| *entry.name == **name));
-            if self.hidden.is_empty() || !chunk.iter().any(|entry| self.hidden.contains(&*entry.name)) {
-                return Ok(Some(chunk));
-            }
-            let shown: Vec<Entry> = chunk
-                .iter()
-                .filter(|entry| !self.hidden.contains(&*entry.name))
-                .cloned()
-                .collect();
-            if !shown.is_empty() {
-                return Ok(Some(shown.into()));
-            }
-        }
-        let bridges = std::mem::take(&mut self.bridges);
-        if bridges.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(
-            bridges
-                .iter()
-                .map(|name| folder(name, Id::default()))
-                .collect::<Vec<_>>()
-                .into(),
-        ))
     }
 }
 

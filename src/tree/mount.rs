@@ -10,14 +10,25 @@ use crate::drive::Drive;
 /// One mount of the tree.
 #[derive(Debug)]
 pub struct Mount {
-    /// Its place in the configuration, from 0; names it in caches.
+    /// Its place in the configuration, from 0.
     pub index: usize,
+    /// Names the rows behind it in caches: the `index` of the first mount of the same [`Drive::identity`].
+    pub store: usize,
     /// Where in the tree.
     pub path: TreePath,
     /// What stands behind it.
     pub drive: Arc<dyn Drive>,
     /// Its configuration.
     pub settings: Arc<config::Mount>,
+}
+
+impl Mount {
+    /// Names the rows behind it in the state store, across runs.
+    pub fn identity(&self) -> String {
+        self.drive
+            .identity()
+            .unwrap_or_else(|| format!("mount {}", self.path))
+    }
 }
 
 /// All mounts, in the order of the configuration. Their paths are unique.

@@ -99,6 +99,7 @@ impl World {
         };
         let mount = Mount {
             index: 0,
+            store: 0,
             path: TreePath::from_decoded("/drive").unwrap(),
             drive: Arc::new(NoDrive),
             settings: Arc::new(settings),

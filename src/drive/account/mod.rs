@@ -33,6 +33,7 @@ pub struct AccountDrive {
     account: Account,
     root: Id,
     delete: Delete,
+    identity: String,
 }
 
 /// The account itself, whatever of it is mounted: where the changes are made. Cheap to clone, so that
@@ -44,12 +45,13 @@ struct Account {
 
 impl AccountDrive {
     /// A drive over an account's client, which all mounts of the account share. `root` is shown as
-    /// the mount's root.
-    pub fn new(web: Arc<Web>, root: i64) -> Self {
+    /// the mount's root; `identity` names the account, see [`Drive::identity`].
+    pub fn new(web: Arc<Web>, root: i64, identity: impl Into<String>) -> Self {
         Self {
             account: Account { web },
             root: Id(root),
             delete: Delete::Trash,
+            identity: identity.into(),
         }
     }
 
@@ -94,6 +96,14 @@ impl Drive for AccountDrive {
 
     fn root(&self) -> Id {
         self.root
+    }
+
+    fn identity(&self) -> Option<String> {
+        Some(self.identity.clone())
+    }
+
+    fn accepts_name(&self, name: &str) -> Result<(), Error> {
+        name::check(name)
     }
 
     fn list(&self, folder: Id) -> Box<dyn Lister> {

@@ -57,7 +57,7 @@ impl World {
         let web = Arc::new(Web::new(http, endpoints, session));
         Self {
             cloud,
-            drive: AccountDrive::new(web, 0),
+            drive: AccountDrive::new(web, 0, "test"),
         }
     }
 

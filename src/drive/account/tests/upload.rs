@@ -275,7 +275,7 @@ async fn canned_drive(data: &'static str) -> AccountDrive {
         ..Credentials::default()
     };
     let session = Session::new(http.clone(), endpoints.clone(), credentials, None);
-    AccountDrive::new(Arc::new(Web::new(http, endpoints, session)), 0)
+    AccountDrive::new(Arc::new(Web::new(http, endpoints, session)), 0, "test")
 }
 
 #[tokio::test]

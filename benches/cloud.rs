@@ -1,0 +1,47 @@
+//! The simulated cloud alone, in a process of its own: what the benchmarks serve from. Prints its base URL, then waits.
+
+use std::process::ExitCode;
+
+use dav123::sim::{Cloud, Content, Options};
+
+/// Entries of `/names`.
+const NAMES: usize = 10_000;
+/// MD5 that is declared for the large files: nobody checks it, and hashing them would take seconds.
+const DECLARED: &str = "0123456789abcdef0123456789abcdef";
+
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(_) => return ExitCode::FAILURE,
+    };
+    runtime.block_on(async {
+        let Ok(cloud) = Cloud::start(Options {
+            seeded: false,
+            ..Options::demo()
+        })
+        .await
+        else {
+            return ExitCode::FAILURE;
+        };
+        for n in 0..NAMES {
+            let name = format!("/names/测试用的中文文件名称 第{n:05}集 (2026).mkv");
+            cloud.add_file_with_etag(&name, "x", "9dd4e461268c8034f5c8564e155c67a6");
+        }
+        for (name, gib) in [("one", 1), ("four", 4)] {
+            let content = Content::Pattern {
+                seed: 5,
+                len: gib << 30,
+            };
+            cloud.add_file_with_etag(&format!("/films/{name}.bin"), content, DECLARED);
+        }
+        if let Some(rate) = std::env::args().nth(1).and_then(|rate| rate.parse().ok()) {
+            cloud.settings().throttle = Some(rate);
+        }
+        println!("{}", cloud.base());
+        std::future::pending::<ExitCode>().await
+    })
+}

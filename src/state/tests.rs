@@ -1,0 +1,99 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use proptest::prelude::*;
+
+fn pending(path: &str) -> Pending {
+    Pending {
+        drive: "d".into(),
+        mount: "/drive".into(),
+        parent: 7,
+        path: path.into(),
+        name: "n".into(),
+        size: 3,
+        md5: [9; 16],
+        modified: Some(5),
+        received: 6,
+        spool: "file".into(),
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let name = || ("urn:x".to_owned(), "color".to_owned());
+    {
+        let state = State::open(dir.path()).unwrap();
+        state.set_modified("d", 1, Some(42)).await.unwrap();
+        state
+            .set_properties("d", 1, vec![(name(), Some(b"<x/>".to_vec()))])
+            .await
+            .unwrap();
+        let first = state.push(pending("/a")).await.unwrap();
+        let second = state.push(pending("/b")).await.unwrap();
+        assert!(second > first);
+        state.done(first).await.unwrap();
+        assert!(matches!(State::open(dir.path()), Err(StateError::InUse(_))));
+        state.adopt("d", 1, 2).await.unwrap();
+    }
+    let state = loop {
+        // The writer's thread may still hold the file for a moment.
+        match State::open(dir.path()) {
+            Ok(state) => break state,
+            Err(StateError::InUse(_)) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(state.modified("d", 1), None);
+    assert_eq!(state.modified("d", 2), Some(42));
+    assert_eq!(state.properties("d", 2), [(name(), b"<x/>".to_vec())]);
+    assert_eq!(
+        state
+            .pending()
+            .into_iter()
+            .map(|(_, row)| row.path)
+            .collect::<Vec<_>>(),
+        ["/b"]
+    );
+    state.forget("d", 2).await.unwrap();
+    assert!(state.properties("d", 2).is_empty() && state.modified("d", 2).is_none());
+}
+
+#[tokio::test]
+async fn the_properties_of_a_resource_are_bounded() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let state = State::open(dir.path()).unwrap();
+    let huge = vec![((String::new(), "x".to_owned()), Some(vec![b'x'; PROPERTY_BOUND]))];
+    assert!(matches!(
+        state.set_properties("d", 1, huge).await,
+        Err(StateError::TooLarge)
+    ));
+    assert!(state.properties("d", 1).is_empty());
+}
+
+#[test]
+fn a_damaged_file_is_named() {
+    let dir = tempfile::TempDir::new().unwrap();
+    std::fs::write(dir.path().join("state.redb"), b"this is no database at all").unwrap();
+    let error = State::open(dir.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("state.redb") && error.contains("move it away"),
+        "{error}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn properties_survive_their_row(rows in prop::collection::vec((("\\PC{0,8}", "\\PC{1,8}"), prop::collection::vec(any::<u8>(), 0..20)), 0..6)) {
+        let mut properties = Properties::default();
+        for (name, xml) in rows {
+            properties.set(name, Some(xml));
+        }
+        prop_assert_eq!(Properties::decode(&properties.encode()), Some(properties));
+    }
+
+    #[test]
+    fn rubbish_is_not_a_row(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        let _ = Properties::decode(&bytes);
+    }
+}

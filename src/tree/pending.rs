@@ -1,0 +1,587 @@
+//! Files that are ours alone so far: received, shown and readable, but not at 123pan yet.
+//!
+//! Each has a row in the state store and, unless it is empty, a file in the spool; both are on the disk before the
+//! client is answered, so that a crash loses nothing. They are shown as entries with negative ids, in front of the drive's
+//! entry of the same name. One task sends them, oldest first, two at once, with a growing pause after a failure:
+//! nothing that was acknowledged is ever given up.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::change::Place;
+use super::flight::lock;
+use super::put::md5_of_nothing;
+use super::spool::Spooled;
+use super::{Resource, Tree, TreePath};
+use crate::drive::{Content, Entry, Error, ErrorKind, Id, Kind};
+use crate::state::Pending as Row;
+
+/// How long an empty file waits for the body that Explorer and Finder put behind it.
+const EMPTY_WAIT: Duration = Duration::from_secs(5);
+/// How long an empty file waits whose name is locked: until UNLOCK, or this.
+const LOCKED_WAIT: Duration = Duration::from_secs(600);
+/// The longest that the body of a file may take while its empty forerunner is kept back.
+const LONGEST_BODY: Duration = Duration::from_secs(24 * 3600);
+/// Files sent at once.
+const AT_ONCE: usize = 2;
+/// Pause after the first failure; doubled by each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+/// The files that wait, by folder and name.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    table: Mutex<Table>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    folders: HashMap<(usize, Id), BTreeMap<String, Arc<Waiting>>>,
+    by_id: HashMap<Id, Arc<Waiting>>,
+}
+
+/// One file that waits.
+#[derive(Debug)]
+struct Waiting {
+    sequence: u64,
+    place: Place,
+    entry: Entry,
+    content: Arc<Spooled>,
+    row: Row,
+    times: Mutex<Times>,
+    /// Cancelled when the file is removed, moved or replaced: a running upload stops before it completes.
+    cancelled: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Times {
+    due: Instant,
+    running: bool,
+    attempts: u32,
+}
+
+impl Pending {
+    /// The file waiting at a name.
+    pub(super) fn at(&self, store: usize, folder: Id, name: &str) -> Option<Entry> {
+        let table = lock(&self.table);
+        table
+            .folders
+            .get(&(store, folder))?
+            .get(name)
+            .map(|waiting| waiting.entry.clone())
+    }
+
+    /// The files waiting in a folder.
+    pub(super) fn members(&self, store: usize, folder: Id) -> Vec<Entry> {
+        let table = lock(&self.table);
+        let members = table.folders.get(&(store, folder));
+        members
+            .into_iter()
+            .flatten()
+            .map(|(_, waiting)| waiting.entry.clone())
+            .collect()
+    }
+
+    pub(super) fn content(&self, id: Id) -> Option<Arc<dyn Content>> {
+        let waiting = lock(&self.table).by_id.get(&id)?.clone();
+        Some(waiting.content.clone())
+    }
+
+    /// How many wait, and their bytes.
+    pub(super) fn len(&self) -> (usize, u64) {
+        let table = lock(&self.table);
+        (
+            table.by_id.len(),
+            table.by_id.values().map(|waiting| waiting.content.size()).sum(),
+        )
+    }
+
+    /// The file that another one replaces which was just stored at its place: not that one itself.
+    fn replaced_by(&self, place: &Place, stored: &Entry) -> Option<Arc<Waiting>> {
+        let table = lock(&self.table);
+        let waiting = table
+            .folders
+            .get(&(place.mount.store, place.folder))?
+            .get(&place.name)?;
+        let same = waiting.entry.md5 == stored.md5 && waiting.entry.size == stored.size;
+        (!same).then(|| waiting.clone())
+    }
+
+    /// An empty file whose body is being received is not sent before that has ended.
+    fn park(&self, place: &Place, wait: Duration) {
+        let table = lock(&self.table);
+        let waiting = table
+            .folders
+            .get(&(place.mount.store, place.folder))
+            .and_then(|n| n.get(&place.name));
+        if let Some(waiting) = waiting.filter(|waiting| waiting.content.size() == 0) {
+            lock(&waiting.times).due = Instant::now() + wait;
+        }
+        drop(table);
+        self.changed.notify_one();
+    }
+
+    fn insert(&self, waiting: Arc<Waiting>) -> Option<Arc<Waiting>> {
+        let mut table = lock(&self.table);
+        let folder = (waiting.place.mount.store, waiting.place.folder);
+        table.by_id.insert(waiting.entry.id, waiting.clone());
+        let old = table
+            .folders
+            .entry(folder)
+            .or_default()
+            .insert(waiting.place.name.clone(), waiting);
+        if let Some(old) = &old {
+            table.by_id.remove(&old.entry.id);
+            old.cancelled.cancel();
+        }
+        drop(table);
+        self.changed.notify_one();
+        old
+    }
+
+    fn remove(&self, waiting: &Arc<Waiting>) {
+        let mut table = lock(&self.table);
+        table.by_id.remove(&waiting.entry.id);
+        let folder = (waiting.place.mount.store, waiting.place.folder);
+        if let Some(names) = table.folders.get_mut(&folder) {
+            if names
+                .get(&waiting.place.name)
+                .is_some_and(|found| Arc::ptr_eq(found, waiting))
+            {
+                names.remove(&waiting.place.name);
+            }
+            if names.is_empty() {
+                table.folders.remove(&folder);
+            }
+        }
+    }
+
+    fn below(&self, path: &TreePath) -> Vec<Arc<Waiting>> {
+        let table = lock(&self.table);
+        table
+            .by_id
+            .values()
+            .filter(|waiting| waiting.place.path.below(path).is_some())
+            .cloned()
+            .collect()
+    }
+
+    /// The oldest file that is due, or the moment to look again.
+    fn due(&self) -> Result<Arc<Waiting>, Option<Instant>> {
+        let table = lock(&self.table);
+        let now = Instant::now();
+        let mut next = None;
+        let mut found: Option<&Arc<Waiting>> = None;
+        for waiting in table.by_id.values() {
+            let times = lock(&waiting.times);
+            if times.running {
+                continue;
+            }
+            if times.due <= now {
+                if found.is_none_or(|found| waiting.sequence < found.sequence) {
+                    found = Some(waiting);
+                }
+            } else if next.is_none_or(|next| times.due < next) {
+                next = Some(times.due);
+            }
+        }
+        let found = found.ok_or(next)?;
+        lock(&found.times).running = true;
+        Ok(found.clone())
+    }
+
+    fn hurry(&self, path: &TreePath, only_empty: bool) {
+        for waiting in self.below(path) {
+            if !only_empty || waiting.content.size() == 0 {
+                lock(&waiting.times).due = Instant::now();
+            }
+        }
+        self.changed.notify_one();
+    }
+}
+
+/// Keeps an empty file back while its body is received; dropping it lets it go.
+#[derive(Debug)]
+pub(super) struct Parked {
+    tree: Arc<Tree>,
+    place: Place,
+}
+
+impl Parked {
+    pub(super) fn new(tree: &Arc<Tree>, place: &Place) -> Self {
+        tree.pending.park(place, LONGEST_BODY);
+        Self {
+            tree: tree.clone(),
+            place: place.clone(),
+        }
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        self.tree.pending.park(&self.place, EMPTY_WAIT);
+    }
+}
+
+impl Tree {
+    /// Shows a file that is complete in the spool, and sends it behind.
+    pub(super) async fn queue(
+        self: &Arc<Self>,
+        place: Place,
+        content: Spooled,
+        modified: Option<i64>,
+    ) -> Result<Resource, Error> {
+        let wait = if content.size() == 0 {
+            EMPTY_WAIT
+        } else {
+            Duration::ZERO
+        };
+        self.queue_for(place, content, modified, wait).await
+    }
+
+    async fn queue_for(
+        self: &Arc<Self>,
+        place: Place,
+        content: Spooled,
+        modified: Option<i64>,
+        wait: Duration,
+    ) -> Result<Resource, Error> {
+        content.sync().await?;
+        let row = Row {
+            drive: place.mount.identity(),
+            mount: place.mount.path.to_string(),
+            parent: place.folder.0,
+            path: place.path.to_string(),
+            name: place.name.clone(),
+            size: content.size(),
+            md5: content.md5(),
+            modified,
+            received: unix_now(),
+            spool: content.name(),
+        };
+        let sequence = self.state.push(row.clone()).await.map_err(state_error)?;
+        Ok(self.wait_for(sequence, place, Arc::new(content), row, wait).await)
+    }
+
+    async fn wait_for(
+        self: &Arc<Self>,
+        sequence: u64,
+        place: Place,
+        content: Arc<Spooled>,
+        row: Row,
+        wait: Duration,
+    ) -> Resource {
+        let entry = Entry {
+            id: Id(-i64::try_from(sequence).unwrap_or(i64::MAX) - 1),
+            name: place.name.as_str().into(),
+            kind: Kind::File,
+            size: Some(content.size()),
+            modified: row.modified.unwrap_or(row.received),
+            created: row.received,
+            md5: Some(content.md5()),
+            locator: Arc::from(""),
+        };
+        let waiting = Arc::new(Waiting {
+            sequence,
+            place: place.clone(),
+            entry: entry.clone(),
+            content,
+            row,
+            times: Mutex::new(Times {
+                due: Instant::now() + wait,
+                running: false,
+                attempts: 0,
+            }),
+            cancelled: CancellationToken::new(),
+        });
+        if let Some(old) = self.pending.insert(waiting) {
+            if let Err(error) = self.adopt_state(&place.mount, old.entry.id, entry.id).await {
+                tracing::warn!(%error, "the properties of a replaced file were lost");
+            }
+            self.give_up(&old).await;
+        }
+        Resource {
+            path: place.path,
+            mount: Some(place.mount),
+            entry: Arc::new(entry),
+        }
+    }
+
+    /// Shows an empty file that no drive knows: for LOCK on a free name. It becomes real when it is put, or when
+    /// the client is done with it ([`Tree::settle`]).
+    ///
+    /// # Errors
+    /// As [`Tree::receive`]; `Exists` where the name is taken.
+    pub async fn hold(self: &Arc<Self>, path: &TreePath) -> Result<Resource, Error> {
+        let place = self.place(path).await?;
+        place.mount.drive.accepts_name(&place.name)?;
+        if self.member(&place).await?.is_some() {
+            return Err(super::change::exists());
+        }
+        let nothing = self
+            .spool
+            .receive(Some(0))
+            .await?
+            .finish(Some(md5_of_nothing()))
+            .await?;
+        self.queue_for(place, nothing, None, LOCKED_WAIT).await
+    }
+
+    /// The client is done with a held or empty file (UNLOCK): it becomes a real empty file now.
+    pub fn settle(&self, path: &TreePath) {
+        self.pending.hurry(path, true);
+    }
+
+    /// A file was stored at a place: what waited there before is done with.
+    pub(super) async fn replace_pending(
+        self: &Arc<Self>,
+        place: &Place,
+        stored: &Entry,
+    ) -> Result<(), Error> {
+        if let Some(old) = self.pending.replaced_by(place, stored) {
+            self.adopt_state(&place.mount, old.entry.id, stored.id).await?;
+            self.give_up(&old).await;
+        }
+        Ok(())
+    }
+
+    /// Takes a file out of the queue for good.
+    async fn give_up(&self, waiting: &Arc<Waiting>) {
+        waiting.cancelled.cancel();
+        self.pending.remove(waiting);
+        waiting.content.discard();
+        if let Err(error) = self.state.done(waiting.sequence).await {
+            tracing::error!(%error, "the queue of uploads could not be written");
+        }
+    }
+
+    /// Takes everything at and below a path out of the queue. An upload that was being completed may have come through:
+    /// the folder is asked anew then.
+    pub(super) async fn cancel_pending(self: &Arc<Self>, path: &TreePath) -> Result<(), Error> {
+        for waiting in self.pending.below(path) {
+            self.give_up(&waiting).await;
+            if lock(&waiting.times).running {
+                let turn = self.turns.wait(&waiting.place).await;
+                drop(turn);
+                let place = &waiting.place;
+                self.listings.forget((place.mount.store, place.folder));
+                if let Some(late) = self.drives_member(place).await?
+                    && late.md5 == waiting.entry.md5
+                    && late.size == waiting.entry.size
+                    && place.path == *path
+                {
+                    place.mount.drive.remove(&late, place.folder).await?;
+                    self.listings.forget((place.mount.store, place.folder));
+                }
+            }
+            self.forget_state(&waiting.place.mount, waiting.entry.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves a file that waits.
+    pub(super) async fn move_pending(
+        self: &Arc<Self>,
+        resource: &Resource,
+        to: &Place,
+    ) -> Result<Resource, Error> {
+        let found = lock(&self.pending.table).by_id.get(&resource.entry.id).cloned();
+        let waiting = found.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Busy,
+                "The file has just reached 123pan; repeat the move.",
+            )
+        })?;
+        waiting.cancelled.cancel();
+        let turn = self.turns.wait(&waiting.place).await;
+        if lock(&self.pending.table).by_id.get(&resource.entry.id).is_none() {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "The file has just reached 123pan; repeat the move.",
+            ));
+        }
+        let row = Row {
+            drive: to.mount.identity(),
+            mount: to.mount.path.to_string(),
+            parent: to.folder.0,
+            path: to.path.to_string(),
+            name: to.name.clone(),
+            ..waiting.row.clone()
+        };
+        self.state
+            .update(waiting.sequence, row.clone())
+            .await
+            .map_err(state_error)?;
+        self.pending.remove(&waiting);
+        drop(turn);
+        let wait = if waiting.content.size() == 0 {
+            EMPTY_WAIT
+        } else {
+            Duration::ZERO
+        };
+        Ok(self
+            .wait_for(waiting.sequence, to.clone(), waiting.content.clone(), row, wait)
+            .await)
+    }
+
+    /// A folder was moved: the files that wait in it are shown at their new paths. Their folder's id is the same.
+    pub(super) async fn move_pending_below(
+        self: &Arc<Self>,
+        from: &TreePath,
+        to: &TreePath,
+    ) -> Result<(), Error> {
+        for waiting in self.pending.below(from) {
+            let Some(rest) = waiting.place.path.below(from) else {
+                continue;
+            };
+            let place = Place {
+                path: to.join(&rest),
+                ..waiting.place.clone()
+            };
+            let row = Row {
+                path: place.path.to_string(),
+                ..waiting.row.clone()
+            };
+            self.state
+                .update(waiting.sequence, row.clone())
+                .await
+                .map_err(state_error)?;
+            let due = lock(&waiting.times).due.saturating_duration_since(Instant::now());
+            waiting.cancelled.cancel();
+            self.pending.remove(&waiting);
+            self.wait_for(waiting.sequence, place, waiting.content.clone(), row, due)
+                .await;
+        }
+        Ok(())
+    }
+
+    pub(super) fn has_pending_below(&self, path: &TreePath) -> bool {
+        !self.pending.below(path).is_empty()
+    }
+
+    /// Files that wait to be sent, and their bytes; for `check`, the log and the status page.
+    pub fn waiting(&self) -> (usize, u64) {
+        self.pending.len()
+    }
+
+    /// Takes up the files that waited when the server stopped.
+    pub(super) async fn take_up(self: &Arc<Self>) {
+        for (sequence, row) in self.state.pending() {
+            let mount = self
+                .mounts()
+                .iter()
+                .find(|mount| mount.identity() == row.drive)
+                .cloned();
+            let (Some(mount), Ok(path)) = (mount, TreePath::from_decoded(&row.path)) else {
+                tracing::error!(
+                    path = row.path,
+                    "a file waits in the spool for a mount that is not configured any more"
+                );
+                continue;
+            };
+            let Some(content) = self.spool.reopen(&row.spool, row.size, row.md5) else {
+                tracing::error!(
+                    path = row.path,
+                    "a file that was to be sent is missing in the spool"
+                );
+                if let Err(error) = self.state.done(sequence).await {
+                    tracing::error!(%error, "the queue of uploads could not be written");
+                }
+                continue;
+            };
+            let place = Place {
+                path,
+                mount,
+                folder: Id(row.parent),
+                name: row.name.clone(),
+            };
+            self.wait_for(sequence, place, Arc::new(content), row, Duration::ZERO)
+                .await;
+        }
+        let (files, bytes) = self.waiting();
+        if files > 0 {
+            tracing::info!(files, bytes, "files of the last run wait to be sent");
+        }
+        tokio::spawn(send_all(Arc::downgrade(self)));
+    }
+
+    async fn send(self: &Arc<Self>, waiting: &Arc<Waiting>) {
+        let place = &waiting.place;
+        let sent = tokio::select! {
+            sent = self.store(place, waiting.content.clone(), waiting.row.modified, None) => sent,
+            () = waiting.cancelled.cancelled() => return,
+        };
+        match sent {
+            Ok(resource) => {
+                if let Err(error) = self
+                    .adopt_state(&place.mount, waiting.entry.id, resource.entry.id)
+                    .await
+                {
+                    tracing::warn!(%error, "the properties of a file were lost");
+                }
+                self.give_up(waiting).await;
+                tracing::info!(path = %place.path, "sent");
+            }
+            Err(error) => {
+                let mut times = lock(&waiting.times);
+                let pause = FIRST_PAUSE
+                    .saturating_mul(1 << times.attempts.min(10))
+                    .min(LONGEST_PAUSE);
+                times.attempts += 1;
+                times.running = false;
+                times.due = Instant::now() + pause;
+                drop(times);
+                tracing::warn!(path = %place.path, %error, pause = pause.as_secs(), "not sent yet");
+                self.pending.changed.notify_one();
+            }
+        }
+    }
+}
+
+/// Sends what is due, as long as the tree lives.
+async fn send_all(tree: Weak<Tree>) {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    loop {
+        let Ok(permit) = places.clone().acquire_owned().await else {
+            return;
+        };
+        let waiting = loop {
+            let Some(tree) = tree.upgrade() else { return };
+            let next = match tree.pending.due() {
+                Ok(waiting) => break waiting,
+                Err(next) => next,
+            };
+            let pending = tree.pending.changed.notified();
+            // The tree may be dropped while nothing is due: it is looked for again at least this often.
+            let next = next.unwrap_or_else(|| Instant::now() + LONGEST_PAUSE);
+            tokio::select! {
+                () = pending => {}
+                () = tokio::time::sleep_until(next) => {}
+            }
+        };
+        let Some(tree) = tree.upgrade() else { return };
+        tokio::spawn(async move {
+            tree.send(&waiting).await;
+            drop(permit);
+        });
+    }
+}
+
+fn unix_now() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(0)
+}
+
+pub(super) fn state_error(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    let sentence = "The state directory could not be written; look at its disk and its rights.";
+    Error::new(ErrorKind::NoSpace, sentence).with_source(error)
+}
