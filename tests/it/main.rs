@@ -11,6 +11,7 @@ mod delivery;
 mod direct;
 mod faults;
 mod listing;
+mod open;
 mod pages;
 mod paging;
 mod proxy;

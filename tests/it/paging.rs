@@ -70,8 +70,7 @@ async fn the_first_page_is_sent_while_the_second_is_not_there_yet() {
     }
     assert!(!String::from_utf8_lossy(&body).contains("/199.txt<"));
     eventually("the second page is asked for", || world.calls("list") == 2).await;
-    world.cloud.release();
-    body.extend_from_slice(&answer.bytes().await.unwrap());
+    body.extend_from_slice(&world.releasing(answer.bytes()).await.unwrap());
     assert_eq!(hrefs(&String::from_utf8(body).unwrap()).len(), 301);
 }
 
@@ -273,4 +272,25 @@ async fn list_entries_bounds_what_is_kept_and_the_longest_unused_folder_goes_fir
     assert_eq!(world.calls("list"), 4);
     world.members("/drive/a").await;
     assert_eq!(world.calls("list"), 5, "a was forgotten");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_who_leaves_does_not_cut_the_listing_that_has_cost_calls() {
+    let world = world(300).await;
+    let stall = FaultKind::Stall {
+        after: 0,
+        lasting: None,
+    };
+    world.cloud.fault(Fault::once("list", stall).after(1));
+    let mut first = world
+        .request("PROPFIND", "/drive/big")
+        .header("depth", "1")
+        .send()
+        .await
+        .unwrap();
+    first.chunk().await.unwrap().unwrap();
+    drop(first);
+    eventually("the second page is asked for", || world.calls("list") == 2).await;
+    assert_eq!(world.releasing(sorted(&world)).await, expected(300));
+    assert_eq!(world.calls("list"), 3);
 }

@@ -442,3 +442,18 @@ async fn no_token_and_no_client_header_reaches_the_cdn() {
     assert_whole(&world, "again").await;
     assert_eq!(world.calls("leaked_authorization"), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_cold_downloads_of_one_file_cost_one_link_call() {
+    let world = world(|_| {}).await;
+    let all = (0..50).map(|n| {
+        let world = &world;
+        async move { ranged(world, &format!("bytes={n}-{}", n + 9)).await.bytes().await }
+    });
+    for (n, bytes) in futures_util::future::join_all(all).await.into_iter().enumerate() {
+        assert!(bytes.unwrap() == FILE.read(n as u64, 10), "{n}");
+    }
+    assert_eq!(world.calls("list"), 1);
+    assert_eq!(world.calls("download_info"), 1);
+    assert_eq!(world.calls("cdn"), 50);
+}

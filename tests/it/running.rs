@@ -243,3 +243,32 @@ async fn under_https_auto_hands_out_no_http_link() {
         .unwrap();
     assert_eq!(answer.headers()["x-dav123-delivery"], "proxy");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_listing_resets_its_stream_under_http_2_too() {
+    let world = tls().await;
+    for n in 0..250 {
+        world.cloud.add_file(&format!("/big/{n}.txt"), "");
+    }
+    let client = trusting(true);
+    let propfind = |path: &str| {
+        client
+            .request(reqwest::Method::from_bytes(b"PROPFIND").unwrap(), world.url(path))
+            .header("depth", "1")
+            .basic_auth(USER, Some(PASSWORD))
+            .send()
+    };
+    propfind("/drive").await.unwrap().bytes().await.unwrap();
+    let kind = dav123::sim::FaultKind::GarbageJson;
+    world
+        .cloud
+        .fault(dav123::sim::Fault::forever("list", kind).after(1));
+    let broken = propfind("/drive/big").await.unwrap();
+    assert_eq!(broken.status(), 207);
+    assert_eq!(broken.version(), reqwest::Version::HTTP_2);
+    assert!(broken.bytes().await.is_err());
+    // The connection itself goes on.
+    world.cloud.clear_faults();
+    let whole = propfind("/drive/big").await.unwrap().text().await.unwrap();
+    assert_eq!(crate::world::hrefs(&whole).len(), 251);
+}

@@ -149,6 +149,21 @@ impl World {
         hrefs
     }
 
+    /// Lets stalled bodies go on until `work` is done. Again and again: a body that was asked for, and is counted,
+    /// may not be at its stall yet.
+    pub async fn releasing<T>(&self, work: impl Future<Output = T>) -> T {
+        let release = async {
+            loop {
+                self.cloud.release();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            () = release => unreachable!(),
+        }
+    }
+
     /// The file that keeps the account's token, and the token.
     pub fn kept_token(&self) -> Option<(PathBuf, String)> {
         let folder = std::fs::read_dir(self.dir.path().join("state/tokens")).ok()?;
