@@ -1,6 +1,8 @@
 //! What a folder shows: mounts, names, properties, and how long it is remembered.
 
-use dav123::sim::Cloud;
+use std::time::{Duration, Instant};
+
+use dav123::sim::{Cloud, Fault, FaultKind};
 
 use crate::world::{World, account, endpoints, head, options};
 
@@ -38,10 +40,10 @@ async fn a_listing_older_than_list_ttl_is_asked_anew() {
     world.members("/drive").await;
     assert_eq!(world.calls("list"), 1);
     world.cloud.remove("/a.txt");
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while !world.members("/drive").await.is_empty() {
         assert!(begun.elapsed().as_secs() < 10);
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(world.calls("list"), 2);
 }
@@ -353,4 +355,40 @@ async fn a_client_without_a_user_agent_is_served() {
     // reqwest sends none unless told to.
     assert_eq!(world.members("/drive").await, ["/drive/a.txt"]);
     assert_eq!(world.get("/drive/a.txt").await.status(), 302);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_that_cannot_be_had_neither_fails_nor_holds_up_the_listing() {
+    let asked = "<?xml version=\"1.0\"?><propfind xmlns=\"DAV:\"><prop><displayname/><quota-available-bytes/></prop></propfind>";
+    for kind in [
+        FaultKind::GarbageJson,
+        FaultKind::Drop,
+        FaultKind::Delay(Duration::from_secs(300)),
+        FaultKind::Status(429, Some(30)),
+    ] {
+        let world = World::account(|cloud| {
+            cloud.add_file("/a.txt", "a");
+        })
+        .await;
+        world.cloud.fault(Fault::forever("user_info", kind.clone()));
+        let begun = Instant::now();
+        let answer = world
+            .request("PROPFIND", "/drive")
+            .header("depth", "1")
+            .body(asked)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 207, "{kind:?}");
+        let body = answer.text().await.unwrap();
+        assert!(
+            body.contains("/drive/a.txt") && body.contains("404 Not Found"),
+            "{kind:?}: {body}"
+        );
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "{kind:?}: {:?}",
+            begun.elapsed()
+        );
+    }
 }

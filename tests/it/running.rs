@@ -272,3 +272,23 @@ async fn a_broken_listing_resets_its_stream_under_http_2_too() {
     let whole = propfind("/drive/big").await.unwrap().text().await.unwrap();
     assert_eq!(crate::world::hrefs(&whole).len(), 251);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_works_beside_a_running_server_and_a_second_server_is_told_why_it_cannot() {
+    let world = World::account(|cloud| {
+        cloud.add_file("/a.txt", "a");
+    })
+    .await;
+    world.members("/drive").await;
+    let config = world.dir.path().join("dav.toml").display().to_string();
+    let file = config.clone();
+    let checked = tokio::task::spawn_blocking(move || run(&["check", "--config", &file], ""));
+    let ran = checked.await.unwrap();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(world.calls("sign_in"), 1, "with the token of the server");
+    let second = tokio::task::spawn_blocking(move || run(&["serve", "--config", &config], ""));
+    let ran = second.await.unwrap();
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("state") && ran.out.is_empty(), "{ran:?}");
+    assert_eq!(world.members("/drive").await, ["/drive/a.txt"]);
+}

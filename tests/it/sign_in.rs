@@ -1,6 +1,6 @@
 //! Signing in: to 123pan as seldom as can be, to dav123 by name and password.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dav123::sim::{AuthError, Cloud, Risk};
 
@@ -29,6 +29,8 @@ async fn fifty_requests_under_an_expired_token_cost_one_sign_in() {
         world.members("/drive").await;
         assert_eq!(world.calls("sign_in"), 1);
         world.cloud.expire_tokens();
+        // Slower than our pace, so that many are under way with the old token at once.
+        world.cloud.settings().latency = Duration::from_millis(80);
         for (status, body) in fifty_propfinds(&world).await {
             assert_eq!(status, 207, "{how:?}: {body}");
         }
@@ -178,7 +180,7 @@ async fn a_wrong_password_of_the_account_is_tried_once_and_said_with_its_remedy(
 async fn a_token_that_is_refused_right_after_its_sign_in_is_no_reason_for_a_second_one() {
     let world = World::account(|cloud| {
         fifty(cloud);
-        cloud.settings().token_life = std::time::Duration::ZERO;
+        cloud.settings().token_life = Duration::ZERO;
     })
     .await;
     for (status, body) in fifty_propfinds(&world).await {
@@ -264,7 +266,7 @@ async fn wrong_sign_ins_are_slowed_down_and_right_ones_are_not() {
     let world = World::account(|_| {}).await;
     assert_eq!(world.propfind("/", "0").await.0, 207);
     let begun = Instant::now();
-    for n in 0..4 {
+    for n in 0..5 {
         let answer = world
             .http
             .get(world.url("/"))
@@ -274,18 +276,18 @@ async fn wrong_sign_ins_are_slowed_down_and_right_ones_are_not() {
             .unwrap();
         assert_eq!(answer.status(), 401);
     }
-    // The first is free, then 250 ms and twice that.
-    assert!(begun.elapsed().as_millis() >= 750, "{:?}", begun.elapsed());
+    // The first is free, then 250 ms, and twice that, and again.
+    assert!(begun.elapsed().as_millis() >= 1750, "{:?}", begun.elapsed());
     let begun = Instant::now();
     assert_eq!(world.propfind("/", "0").await.0, 207);
-    assert!(begun.elapsed().as_millis() < 500, "{:?}", begun.elapsed());
+    assert!(begun.elapsed().as_millis() < 1500, "{:?}", begun.elapsed());
     // A flood is not even looked at.
     let flood = (0..60).map(|n| {
         world
             .http
             .get(world.url("/"))
             .basic_auth(USER, Some(format!("flood{n}")))
-            .timeout(std::time::Duration::from_secs(1))
+            .timeout(Duration::from_secs(4))
             .send()
     });
     let answers = futures_util::future::join_all(flood).await;
