@@ -120,7 +120,7 @@ fn pem(name: &str) -> PathBuf {
 }
 
 /// A world with TLS, its certificate in the world's own folder.
-async fn tls() -> World {
+pub async fn tls() -> World {
     World::configured(
         options(),
         |cloud| {
@@ -137,7 +137,8 @@ async fn tls() -> World {
     .await
 }
 
-fn trusting(http2: bool) -> reqwest::Client {
+/// A client that trusts the tests' certificate alone.
+pub fn trusting(http2: bool) -> reqwest::Client {
     crate::world::client();
     let certificate = std::fs::read(pem("cert.pem")).unwrap();
     let builder = reqwest::Client::builder()

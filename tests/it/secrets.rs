@@ -247,6 +247,32 @@ async fn no_secret_is_in_the_log_at_any_level_nor_in_errors_metrics_or_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_frames_of_http_2_and_the_records_of_tls_are_not_in_the_log() {
+    let world = crate::running::tls().await;
+    let client = crate::running::trusting(true);
+    for password in [PASSWORD, "wr0ng-password"] {
+        client
+            .get(world.url("/drive/a.txt"))
+            .basic_auth(USER, Some(password))
+            .header("cookie", "session=cookie-of-a-client")
+            .send()
+            .await
+            .unwrap()
+            .bytes()
+            .await
+            .unwrap();
+    }
+    crate::world::eventually("both are logged", || {
+        world.server.log().matches("dav123::access").count() >= 2
+    })
+    .await;
+    let log = world.server.log();
+    for secret in [PASSWORD, "wr0ng", "Basic ", "cookie-of-a-client", "authorization"] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn check_prints_no_secret_either() {
     let world = world().await;
     let config = world.dir.path().join("dav.toml");

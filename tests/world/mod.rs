@@ -374,8 +374,9 @@ impl Server {
                     }
                 }
                 _ => {
+                    let status = child.wait().unwrap();
                     std::thread::sleep(Duration::from_millis(50));
-                    panic!("the server did not start: {}", log.lock().unwrap());
+                    panic!("the server did not start, {status}: {}", log.lock().unwrap());
                 }
             }
         };
