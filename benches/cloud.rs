@@ -6,8 +6,11 @@ use dav123::sim::{Cloud, Content, Options};
 
 /// Entries of `/names`.
 const NAMES: usize = 10_000;
-/// MD5 that is declared for the large files: nobody checks it, and hashing them would take seconds.
-const DECLARED: &str = "0123456789abcdef0123456789abcdef";
+/// The large files, in GiB, with the MD5 that is declared: nobody checks it, and hashing them would take seconds.
+const LARGE: [(&str, u64, &str); 2] = [
+    ("one", 1, "0123456789abcdef0123456789abcdef"),
+    ("four", 4, "fedcba9876543210fedcba9876543210"),
+];
 
 fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -31,12 +34,12 @@ fn main() -> ExitCode {
             let name = format!("/names/测试用的中文文件名称 第{n:05}集 (2026).mkv");
             cloud.add_file_with_etag(&name, "x", "9dd4e461268c8034f5c8564e155c67a6");
         }
-        for (name, gib) in [("one", 1), ("four", 4)] {
+        for (name, gib, md5) in LARGE {
             let content = Content::Pattern {
                 seed: 5,
                 len: gib << 30,
             };
-            cloud.add_file_with_etag(&format!("/films/{name}.bin"), content, DECLARED);
+            cloud.add_file_with_etag(&format!("/films/{name}.bin"), content, md5);
         }
         if let Some(rate) = std::env::args().nth(1).and_then(|rate| rate.parse().ok()) {
             cloud.settings().throttle = Some(rate);

@@ -1,20 +1,25 @@
 //! WebDAV: every method but GET and HEAD.
 //!
 //! [`Dav::handle`] takes a signed-in request whose path is already one of the tree. PROPFIND and OPTIONS are answered here, from the
-//! tree and from the mount table; the methods that change something are refused (they come with issue 3, at the one place
-//! `refuse_write`). A refusal travels as a [`Refusal`] to the server, which has the table of statuses for the
+//! tree and from the mount table; the methods that change something go through dav-server (`write`, `adapter`).
+//! A refusal travels as a [`Refusal`] to the server, which has the table of statuses for the
 //! drives' errors. No answer is ever a 3xx (A1).
 
+mod adapter;
 pub mod asked;
 pub mod date;
 pub mod encode;
+mod extras;
 pub mod frames;
+mod lock;
 pub mod multistatus;
 pub mod property;
 mod propfind;
 pub mod refusal;
 mod request;
+mod times;
 pub mod way;
+mod write;
 
 use std::sync::Arc;
 
@@ -24,6 +29,8 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use crate::body::Body;
 use crate::config::{Access, Source};
 use crate::tree::{Mount, Tree, TreePath, encode_segment};
+
+use self::write::Writing;
 
 pub use refusal::{Refusal, Refused};
 
@@ -41,6 +48,8 @@ pub struct Ctx {
     pub path: TreePath,
     /// Whether the user may write.
     pub writable: bool,
+    /// The user's name: locks belong to it.
+    pub user: Arc<str>,
 }
 
 impl Ctx {
@@ -56,6 +65,7 @@ pub struct Dav {
     tree: Arc<Tree>,
     /// URL path before the tree's, percent-encoded, without a trailing slash.
     prefix: String,
+    writing: Writing,
 }
 
 /// Why nothing can be changed at a path.
@@ -90,6 +100,7 @@ impl Dav {
     /// WebDAV on a tree. `prefix` is the decoded URL path of the tree's root: `""` or `"/dav"`.
     pub fn new(tree: Arc<Tree>, prefix: &str) -> Self {
         Self {
+            writing: Writing::new(tree.clone(), prefix),
             tree,
             prefix: encoded_prefix(prefix),
         }
@@ -101,13 +112,19 @@ impl Dav {
     /// A [`Refusal`] with the status, or with the drive's error that has one.
     pub async fn handle<B>(&self, request: Request<B>, ctx: &Ctx) -> Result<Response<Body>, Refusal>
     where
-        B: http_body::Body,
+        B: http_body::Body + Send,
+        B::Data: bytes::Buf + Send + 'static,
+        B::Error: std::error::Error + Send + Sync + 'static,
     {
         match request.method().as_str() {
             "PROPFIND" => self.propfind(request, ctx).await,
             "OPTIONS" => Ok(options(self.tree.mounts(), request, ctx).await),
-            "PUT" | "MKCOL" | "DELETE" | "MOVE" | "COPY" | "PROPPATCH" | "LOCK" | "UNLOCK" | "PATCH"
-            | "POST" => Err(refuse_write(self.tree.mounts(), request, ctx).await.into()),
+            "PUT" | "MKCOL" | "DELETE" | "MOVE" | "COPY" | "PROPPATCH" | "LOCK" | "UNLOCK" => {
+                match read_only(self.tree.mounts(), &ctx.path, ctx.writable) {
+                    None => self.writing.handle(request, ctx).await,
+                    Some(reason) => Err(refuse_write(request, reason).await.into()),
+                }
+            }
             _ => Err(refuse_method(self.tree.mounts(), request, ctx).await.into()),
         }
     }
@@ -159,12 +176,11 @@ where
     response
 }
 
-/// Refuses what would change something. Issue 3 puts the writing methods in its place.
-async fn refuse_write<B>(mounts: &[Arc<Mount>], request: Request<B>, ctx: &Ctx) -> Refused
+/// Refuses what would change something.
+async fn refuse_write<B>(request: Request<B>, reason: ReadOnly) -> Refused
 where
     B: http_body::Body,
 {
-    let reason = read_only(mounts, &ctx.path, ctx.writable).unwrap_or(ReadOnly::Mount);
     let close = drain(request).await;
     Refused::new(StatusCode::FORBIDDEN, reason.sentence())
         .allowing(READING)
@@ -331,6 +347,7 @@ mod tests {
             root: TreePath::root(),
             path: TreePath::parse(path).unwrap(),
             writable: true,
+            user: Arc::from("me"),
         }
     }
 
@@ -366,14 +383,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_write_into_a_share_is_a_403_with_a_sentence_and_what_is_allowed() {
-        let mounts = [mount("/s", share(), Access::ReadWrite)];
-        let refused = refuse_write(&mounts, request("PUT", b"short".to_vec()), &ctx("/s/a")).await;
+        let refused = refuse_write(request("PUT", b"short".to_vec()), ReadOnly::Share).await;
         let (response, text) = sentence(refused).await;
         assert_eq!(response.status(), StatusCode::FORBIDDEN);
         assert_eq!(response.headers()[ALLOW], READING);
         assert!(text.starts_with("This is a share and can only be read"), "{text}");
         assert!(!response.headers().contains_key(CONNECTION));
-        let refused = refuse_write(&mounts, request("PUT", vec![0; 1 << 20]), &ctx("/s/a")).await;
+        let refused = refuse_write(request("PUT", vec![0; 1 << 20]), ReadOnly::Share).await;
         assert_eq!(sentence(refused).await.0.headers()[CONNECTION], "close");
     }
 

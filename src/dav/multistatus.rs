@@ -9,9 +9,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::asked::{Asked, DAV, Name, OWNCLOUD, XML};
 use super::encode::{href_segment, text};
+use super::extras::Extras;
 use super::frames::Render;
 use super::property::{Agent, Property, Row, Set, Values};
 use crate::drive::{Entry, Quota};
+use crate::tree::{DeadProperty, PropertyName};
 
 /// Writes one multistatus.
 #[derive(Debug)]
@@ -26,14 +28,21 @@ pub struct Multistatus {
     given: Set,
     /// Properties whose absence is said, because they were asked by name.
     missed: Set,
-    /// The unknown names, each as an empty element.
-    unknown: Bytes,
+    /// The unknown names, each with its empty element.
+    unknown: Vec<(Name, Bytes)>,
+    /// All of these elements.
+    unknown_names: Bytes,
+    /// `allprop`
+    all: bool,
     values: Values,
+    extras: Option<Extras>,
 }
 
 impl Multistatus {
     /// A writer for a resource at `href` and its members.
-    pub fn new(asked: &Asked, agent: Agent, href: &str) -> Self {
+    ///
+    /// `extras` has the dead properties and locks, where there may be some.
+    pub fn new(asked: &Asked, agent: Agent, href: &str, extras: Option<Extras>) -> Self {
         let given = match asked {
             Asked { names_only: true, .. } => Set::default(),
             Asked { all: true, known, .. } => known.or(agent.all()),
@@ -41,13 +50,15 @@ impl Multistatus {
         };
         let mut head = BytesMut::with_capacity(256);
         head.put_slice(br#"<?xml version="1.0" encoding="utf-8"?><D:multistatus xmlns:D="DAV:""#);
-        let mut unknown = BytesMut::new();
+        let mut names = Vec::new();
         let mut declared: Vec<&str> = Vec::new();
         let in_owncloud = asked.unknown.iter().any(|name| name.namespace == OWNCLOUD);
         if asked.names_only || given.contains(Property::Checksums) || in_owncloud {
             declare(b"oc", OWNCLOUD, &mut head);
         }
-        for Name { namespace, local } in &asked.unknown {
+        for name in &asked.unknown {
+            let Name { namespace, local } = name;
+            let mut unknown = BytesMut::new();
             unknown.put_u8(b'<');
             match namespace.as_str() {
                 "" => {}
@@ -69,6 +80,7 @@ impl Multistatus {
             }
             unknown.put_slice(local.as_bytes());
             unknown.put_slice(b"/>");
+            names.push((name.clone(), unknown.freeze()));
         }
         head.put_u8(b'>');
         Self {
@@ -77,8 +89,14 @@ impl Multistatus {
             names_only: asked.names_only,
             given,
             missed: asked.known,
-            unknown: unknown.freeze(),
+            unknown_names: names
+                .iter()
+                .flat_map(|(_, element)| element.iter().copied())
+                .collect(),
+            unknown: names,
+            all: asked.all,
             values: Values::new(agent),
+            extras,
         }
     }
 
@@ -87,33 +105,90 @@ impl Multistatus {
         out.extend_from_slice(&self.head);
         out.extend_from_slice(b"<D:response><D:href>");
         out.extend_from_slice(&self.href);
-        self.propstats(&Row { entry, name, quota }, out);
+        let locks = self
+            .extras
+            .as_ref()
+            .map(|extras| extras.locks(None))
+            .unwrap_or_default();
+        self.propstats(
+            &Row {
+                entry,
+                name,
+                quota,
+                locks: &locks,
+            },
+            out,
+        );
     }
 
     fn propstats(&mut self, row: &Row<'_>, out: &mut BytesMut) {
         let there = row.properties();
         let (given, missed) = (self.given.and(there), self.missed.without(there));
-        let all_there = missed.is_empty() && self.unknown.is_empty();
+        let dead = self
+            .extras
+            .as_ref()
+            .map(|extras| extras.dead(row.entry))
+            .unwrap_or_default();
+        let (found, lacking) = if dead.is_empty() {
+            (Vec::new(), None)
+        } else {
+            self.among(&dead)
+        };
+        let lacking = lacking.as_ref().unwrap_or(&self.unknown_names);
+        let all_there = missed.is_empty() && lacking.is_empty();
+        let nothing = given.is_empty() && found.is_empty();
         if self.names_only {
             out.extend_from_slice(b"</D:href><D:propstat><D:prop>");
             there.names(out);
-        } else if given.is_empty() && !all_there {
+            for property in &dead {
+                dead_name(&property.name, out);
+            }
+        } else if nothing && !all_there {
             out.extend_from_slice(b"</D:href>");
         } else {
             out.extend_from_slice(b"</D:href><D:propstat><D:prop>");
             self.values.write(given, row, out);
+            for property in found {
+                out.extend_from_slice(&property.xml);
+            }
         }
-        if self.names_only || !given.is_empty() || all_there {
+        if self.names_only || !nothing || all_there {
             out.extend_from_slice(b"</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>");
         }
         if !all_there {
             out.extend_from_slice(b"<D:propstat><D:prop>");
             missed.names(out);
-            out.extend_from_slice(&self.unknown);
+            out.extend_from_slice(lacking);
             out.extend_from_slice(b"</D:prop><D:status>HTTP/1.1 404 Not Found</D:status></D:propstat>");
         }
         out.extend_from_slice(b"</D:response>");
     }
+
+    /// The dead properties that the answer gives, and the unknown names that are not among them.
+    fn among<'a>(&self, dead: &'a [DeadProperty]) -> (Vec<&'a DeadProperty>, Option<Bytes>) {
+        let is = |property: &DeadProperty, name: &Name| {
+            property.name.0 == name.namespace && property.name.1 == name.local
+        };
+        let asked =
+            |property: &&DeadProperty| self.all || self.unknown.iter().any(|(name, _)| is(property, name));
+        let lacking = self
+            .unknown
+            .iter()
+            .filter(|(name, _)| !dead.iter().any(|property| is(property, name)));
+        let lacking = lacking.flat_map(|(_, element)| element.iter().copied()).collect();
+        (dead.iter().filter(asked).collect(), Some(lacking))
+    }
+}
+
+/// The name of a dead property as an empty element, with its own declaration.
+fn dead_name((namespace, local): &PropertyName, out: &mut BytesMut) {
+    if namespace.is_empty() {
+        out.extend_from_slice(format!("<{local}/>").as_bytes());
+        return;
+    }
+    out.extend_from_slice(format!("<x:{local} xmlns:x=\"").as_bytes());
+    text(namespace, out);
+    out.extend_from_slice(b"\"/>");
 }
 
 impl Render for Multistatus {
@@ -124,10 +199,16 @@ impl Render for Multistatus {
         if entry.is_folder() {
             out.extend_from_slice(b"/");
         }
+        let locks = self
+            .extras
+            .as_ref()
+            .map(|extras| extras.locks(Some(&entry.name)))
+            .unwrap_or_default();
         let row = Row {
             entry,
             name: &entry.name,
             quota: None,
+            locks: &locks,
         };
         self.propstats(&row, out);
     }
@@ -187,7 +268,7 @@ mod tests {
     /// The whole document: the folder `/dav/f/` and these members.
     fn document(asked: &Asked, agent: Agent, quota: Option<Quota>, members: &[Entry]) -> String {
         let mut out = BytesMut::new();
-        let mut multistatus = Multistatus::new(asked, agent, "/dav/f/");
+        let mut multistatus = Multistatus::new(asked, agent, "/dav/f/", None);
         multistatus.begin(&folder("f"), "f", quota, &mut out);
         for member in members {
             multistatus.row(member, &mut out);

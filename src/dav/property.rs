@@ -1,8 +1,8 @@
 //! Live properties: which an entry has, and their values as XML.
 //!
 //! A request's properties are a [`Set`] of bits, so that for each entry it takes a few `and`s to know what
-//! is there and what is missing; [`Values`] then writes those that are there. Dead properties come with
-//! issue 3 and join the names of [`super::asked::Asked::unknown`].
+//! is there and what is missing; [`Values`] then writes those that are there. Dead properties are among the
+//! names of [`super::asked::Asked::unknown`].
 
 use std::borrow::Cow;
 
@@ -36,7 +36,7 @@ pub enum Property {
     ContentType,
     /// `supportedlock`
     SupportedLock,
-    /// `lockdiscovery`: empty until there are locks (issue 3).
+    /// `lockdiscovery`: the locks that cover it.
     LockDiscovery,
     /// `quota-available-bytes`: folders, asked by name.
     QuotaAvailable,
@@ -202,6 +202,8 @@ pub struct Row<'a> {
     pub name: &'a str,
     /// The quota of its mount, where it was asked and is known.
     pub quota: Option<Quota>,
+    /// The `D:activelock` elements of its locks.
+    pub locks: &'a [u8],
 }
 
 impl Row<'_> {
@@ -306,7 +308,13 @@ impl Values {
             out.extend_from_slice(SUPPORTED_LOCK);
         }
         if which.contains(LockDiscovery) {
-            out.extend_from_slice(b"<D:lockdiscovery/>");
+            if row.locks.is_empty() {
+                out.extend_from_slice(b"<D:lockdiscovery/>");
+            } else {
+                out.extend_from_slice(b"<D:lockdiscovery>");
+                out.extend_from_slice(row.locks);
+                out.extend_from_slice(b"</D:lockdiscovery>");
+            }
         }
         if let Some(quota) = &row.quota {
             if let Some(available) = quota.available()
@@ -377,6 +385,7 @@ mod tests {
         Row {
             entry,
             name: &entry.name,
+            locks: &[],
             quota: None,
         }
     }

@@ -11,6 +11,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response, StatusCode};
 
 use super::asked::Asked;
+use super::extras::Extras;
 use super::frames::{Frames, Source};
 use super::multistatus::Multistatus;
 use super::property::{Agent, Property, Set};
@@ -35,6 +36,7 @@ struct Subject<'a> {
     quota: Option<Quota>,
     /// Its path, for the log.
     path: &'a TreePath,
+    extras: Option<Extras>,
 }
 
 impl Dav {
@@ -56,13 +58,20 @@ impl Dav {
             href: href(&self.prefix, &ctx.relative(), resource.is_folder()),
             quota: self.quota(&asked, &resource).await,
             path: &ctx.path,
+            extras: Some(Extras::new(
+                &self.tree,
+                &self.writing.locks,
+                &resource,
+                &ctx.root,
+                &self.prefix,
+            )),
         };
         let members = if depth == Depth::One && resource.is_folder() {
             Some(self.tree.list(&resource).await?)
         } else {
             None
         };
-        Ok(answer(&asked, agent, &subject, members))
+        Ok(answer(&asked, agent, subject, members))
     }
 
     /// The quota, where it is asked for. That it cannot be had is no reason to fail the rest.
@@ -86,8 +95,8 @@ impl Dav {
 }
 
 /// The 207 of a resource, with its members where there are to be any.
-fn answer<S: Source>(asked: &Asked, agent: Agent, of: &Subject<'_>, members: Option<S>) -> Response<Body> {
-    let mut multistatus = Multistatus::new(asked, agent, &of.href);
+fn answer<S: Source>(asked: &Asked, agent: Agent, of: Subject<'_>, members: Option<S>) -> Response<Body> {
+    let mut multistatus = Multistatus::new(asked, agent, &of.href, of.extras);
     let mut out = BytesMut::with_capacity(2 * 1024);
     multistatus.begin(of.entry, of.name, of.quota, &mut out);
     let body = match members {
@@ -128,8 +137,9 @@ mod tests {
             href: "/drive/f/".into(),
             quota: None,
             path: &path,
+            extras: None,
         };
-        answer(&Asked::all(), Agent::default(), &subject, steps.map(Script::new))
+        answer(&Asked::all(), Agent::default(), subject, steps.map(Script::new))
     }
 
     #[tokio::test]

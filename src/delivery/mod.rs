@@ -26,9 +26,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response};
+use http_body::Frame;
+use http_body_util::{BodyStream, StreamBody};
 
 use self::budget::{Account, Budgets};
 use self::cdn::Cdn;
@@ -42,8 +45,8 @@ use self::strategy::{Case, Experience, Way};
 use self::upstream::{Limits, LinkFuture, Links, Refused, Source, Want};
 use crate::body::Body;
 use crate::config::Strategy;
-use crate::drive::{Error, ErrorKind, Link, LinkWish};
-use crate::tree::{Mount, Resource, Tree};
+use crate::drive::{Content, DriveFuture, Error, ErrorKind, Link, LinkWish};
+use crate::tree::{Fetch, FileStream, Mount, Resource, Tree};
 
 /// Says on every GET that left from here which strategy answered it.
 const DELIVERY: HeaderName = HeaderName::from_static("x-dav123-delivery");
@@ -87,6 +90,10 @@ impl Links for TreeLinks {
     fn link(&self, wish: LinkWish) -> LinkFuture {
         let (tree, file) = (Arc::clone(&self.tree), self.file.clone());
         Box::pin(async move { tree.link(&file, wish).await })
+    }
+
+    fn local(&self) -> Option<Arc<dyn Content>> {
+        self.tree.content(&self.file)
     }
 }
 
@@ -161,6 +168,29 @@ impl Delivery {
     }
 }
 
+impl Fetch for Delivery {
+    /// One stream, resumed where it breaks, as a `proxy` download is.
+    fn fetch<'a>(&'a self, file: &'a Resource) -> DriveFuture<'a, FileStream> {
+        Box::pin(async move {
+            let mount = file.mount.as_ref().ok_or_else(is_a_folder)?;
+            let links: Arc<dyn Links> = Arc::new(TreeLinks {
+                tree: Arc::clone(&self.tree),
+                file: file.clone(),
+            });
+            let want = Want {
+                spec: None,
+                size: file.entry.size,
+                link: None,
+            };
+            let shown = Representation::of(&file.entry);
+            let response = self.engine.stream(&shown, mount, want, links, None).await?;
+            let frames = BodyStream::new(response.into_body());
+            let bytes = frames.try_filter_map(async |frame| Ok(frame.into_data().ok()));
+            Ok(Box::pin(bytes) as FileStream)
+        })
+    }
+}
+
 impl Engine {
     fn new(head_timeout: Duration, limits: Limits) -> Result<Self, Error> {
         Ok(Self {
@@ -211,6 +241,9 @@ impl Engine {
             (None, [one]) => Some(*one),
             (None, _) => None,
         };
+        if let Some(content) = links.local() {
+            return Ok(local(&file, &*content, spec));
+        }
         let delivery = &mount.settings.delivery;
         let account = delivery
             .budget
@@ -303,6 +336,18 @@ impl Engine {
         } else {
             file.whole(Some(size), body)
         })
+    }
+}
+
+/// The bytes of a file that is not at 123pan yet, from the spool.
+fn local(file: &Representation, content: &dyn Content, spec: Option<Spec>) -> Response<Body> {
+    let size = content.size();
+    let range = spec.and_then(|spec| spec.resolve(size));
+    let (from, length) = range.map_or((0, size), |range| (range.first, range.length()));
+    let body = Body::stream(StreamBody::new(content.read(from, length).map_ok(Frame::data)));
+    match range {
+        Some(range) => file.part(range, size, body),
+        None => file.whole(Some(size), body),
     }
 }
 

@@ -20,7 +20,7 @@ use hyper::body::Incoming;
 use super::cdn::{Ask, Cdn, Lane};
 use super::range::{ByteRange, Spec, parse_content_range};
 use super::referer::Referers;
-use crate::drive::{Error, ErrorKind, Link, LinkWish, Retry};
+use crate::drive::{Content, Error, ErrorKind, Link, LinkWish, Retry};
 
 /// Bytes read of an answer that is not the file, to see what it says.
 const PEEK: usize = 4096;
@@ -36,6 +36,11 @@ pub type LinkFuture = Pin<Box<dyn Future<Output = Result<Arc<Link>, Error>> + Se
 pub trait Links: Send + Sync {
     /// A link for the file.
     fn link(&self, wish: LinkWish) -> LinkFuture;
+
+    /// The bytes themselves, where they are ours and not at 123pan yet.
+    fn local(&self) -> Option<Arc<dyn Content>> {
+        None
+    }
 }
 
 /// Patience of a transfer.

@@ -46,7 +46,7 @@ pub enum Begun {
 }
 
 /// An upload that waits for its bytes. Dropping it gives it up; nothing is stored then.
-pub trait Upload: Send {
+pub trait Upload: Send + Sync {
     /// Sends the bytes, `parts` parts at once, completes, and proves that the stored row has the size and the MD5.
     fn send(self: Box<Self>, content: Arc<dyn Content>, parts: usize) -> DriveFuture<'static, Entry>;
 }

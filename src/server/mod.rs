@@ -11,7 +11,7 @@ mod service;
 use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
@@ -25,7 +25,7 @@ use crate::delivery::Delivery;
 use crate::drive::Drive;
 use crate::state::{State, StateError};
 use crate::tree::spool::Spool;
-use crate::tree::{PathError, Tree};
+use crate::tree::{Fetch, PathError, Tree};
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +109,9 @@ impl Server {
         })?;
         let tree = Tree::new(&config, drives, state, spool).await?;
         let auth = Auth::new(&config.users, config.server.anonymous)?;
-        let delivery = Delivery::new(tree.clone()).map_err(StartError::Cdn)?;
+        let delivery = Arc::new(Delivery::new(tree.clone()).map_err(StartError::Cdn)?);
+        let fetch: Weak<dyn Fetch> = Arc::<Delivery>::downgrade(&delivery);
+        tree.fetch_by(fetch);
         let service = Arc::new(Service::new(&config.server.prefix, auth, tree, delivery)?);
         Ok(Self {
             listeners,

@@ -45,7 +45,7 @@ pub(super) struct Service {
     auth: Auth,
     tree: Arc<Tree>,
     dav: Dav,
-    delivery: Delivery,
+    delivery: Arc<Delivery>,
     metrics: Arc<Metrics>,
 }
 
@@ -54,7 +54,7 @@ impl Service {
         prefix: &str,
         auth: Auth,
         tree: Arc<Tree>,
-        delivery: Delivery,
+        delivery: Arc<Delivery>,
     ) -> Result<Self, PathError> {
         Ok(Self {
             prefix: TreePath::from_decoded(prefix)?,
@@ -119,6 +119,7 @@ impl Service {
             path: principal.root.join(&relative),
             root: principal.root,
             writable,
+            user: principal.name,
         };
         match request.method() {
             &Method::GET | &Method::HEAD => {
@@ -186,6 +187,7 @@ impl Service {
                     root: TreePath::root(),
                     path: TreePath::root(),
                     writable: true,
+                    user: Arc::from("-"),
                 };
                 match self.dav.handle(request, &ctx).await {
                     Ok(response) => response,

@@ -23,7 +23,7 @@ pub use listing::Chunk;
 pub use members::Members;
 pub use mount::Mount;
 pub use path::{PathError, TreePath, encode_segment};
-pub use put::{Fetch, Put, Receiving};
+pub use put::{Fetch, FileStream, Put, Receiving};
 
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;

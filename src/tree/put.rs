@@ -63,11 +63,11 @@ impl std::fmt::Debug for State {
 }
 
 /// Bytes of a file that is there, for copying.
-pub(super) struct Bytes4Copy {
-    frames: Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>,
+pub(super) struct Reading {
+    frames: FileStream,
 }
 
-impl Bytes4Copy {
+impl Reading {
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         self.frames.next().await.transpose().map_err(|error| {
             Error::new(ErrorKind::Unreachable, "The file could not be read to its end.").with_source(error)
@@ -78,13 +78,13 @@ impl Bytes4Copy {
 /// What a store of one file is joined by: the same bytes for the same name.
 pub(super) type StoreKey = (usize, i64, String, [u8; 16], u64);
 
+/// The bytes of a file from the first to the last, as they come.
+pub type FileStream = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
+
 /// Reads the bytes of files that a drive has; given by the delivery, which knows the CDN.
 pub trait Fetch: Send + Sync + std::fmt::Debug {
-    /// The bytes from the first to the last, as they come.
-    fn fetch<'a>(
-        &'a self,
-        file: &'a Resource,
-    ) -> crate::drive::DriveFuture<'a, Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>>;
+    /// The bytes of a file.
+    fn fetch<'a>(&'a self, file: &'a Resource) -> crate::drive::DriveFuture<'a, FileStream>;
 }
 
 impl Receiving {
@@ -290,15 +290,15 @@ impl Tree {
     }
 
     /// The bytes of a file, from the spool or from its drive.
-    pub(super) async fn read(&self, file: &Resource) -> Result<Bytes4Copy, Error> {
+    pub(super) async fn read(&self, file: &Resource) -> Result<Reading, Error> {
         if let Some(content) = self.content(file) {
             let size = content.size();
-            return Ok(Bytes4Copy {
+            return Ok(Reading {
                 frames: content.read(0, size),
             });
         }
         if file.entry.size == Some(0) {
-            return Ok(Bytes4Copy {
+            return Ok(Reading {
                 frames: Box::pin(stream::empty()),
             });
         }
@@ -312,7 +312,7 @@ impl Tree {
                     "This copy would move the bytes, which is not possible here.",
                 )
             })?;
-        Ok(Bytes4Copy {
+        Ok(Reading {
             frames: fetch.fetch(file).await?,
         })
     }

@@ -12,3 +12,4 @@ mod mounts;
 mod players;
 mod program;
 mod rclone;
+mod write;
