@@ -6,6 +6,7 @@
 //! drives' errors. No answer is ever a 3xx (A1).
 
 mod adapter;
+pub mod agent;
 pub mod asked;
 pub mod date;
 pub mod encode;

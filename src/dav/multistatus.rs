@@ -7,11 +7,12 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::agent::Agent;
 use super::asked::{Asked, DAV, Name, OWNCLOUD, XML};
 use super::encode::{href_segment, text};
 use super::extras::Extras;
 use super::frames::Render;
-use super::property::{Agent, Property, Row, Set, Values};
+use super::property::{Property, Row, Set, Values};
 use crate::drive::{Entry, Quota};
 use crate::tree::{DeadProperty, PropertyName};
 

@@ -7,9 +7,8 @@
 use std::borrow::Cow;
 
 use bytes::BytesMut;
-use http::HeaderMap;
-use http::header::USER_AGENT;
 
+use super::agent::Agent;
 use super::asked::{DAV, Name, OWNCLOUD};
 use super::date::{Dates, is_known};
 use super::encode::{decimal, md5, text};
@@ -154,45 +153,6 @@ impl FromIterator<Property> for Set {
     }
 }
 
-/// What an agent needs to be told differently. An agent that does not name itself gets the standard (A14).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Agent {
-    /// Any of Microsoft's: its `allprop` is kept small (W10).
-    microsoft: bool,
-    /// Explorer's redirector: its creation dates are RFC 1123 (W13).
-    redirector: bool,
-}
-
-impl Agent {
-    /// The agent that says so in these headers.
-    pub fn of(headers: &HeaderMap) -> Self {
-        let agent = headers
-            .get(USER_AGENT)
-            .and_then(|agent| agent.to_str().ok())
-            .unwrap_or_default();
-        Self {
-            microsoft: agent.contains("Microsoft"),
-            redirector: agent.contains("Microsoft-WebDAV"),
-        }
-    }
-
-    /// What `allprop` gives: those of RFC 4918 15, as 9.1 wants, without RFC 4331's (its section 3 and 4).
-    /// Explorer reads at most a megabyte of properties for a folder, so it gets none of locks (W10).
-    pub fn all(self) -> Set {
-        const SMALL: Set = Set::of(&[
-            ResourceType,
-            DisplayName,
-            ContentLength,
-            LastModified,
-            CreationDate,
-            Etag,
-            ContentType,
-        ]);
-        const LOCKS: Set = Set::of(&[SupportedLock, LockDiscovery]);
-        if self.microsoft { SMALL } else { SMALL.or(LOCKS) }
-    }
-}
-
 /// One resource as its properties are taken from it.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
@@ -287,7 +247,7 @@ impl Values {
         }
         if which.contains(CreationDate) {
             out.extend_from_slice(b"<D:creationdate>");
-            if self.agent.redirector {
+            if self.agent.is_redirector() {
                 self.dates.rfc1123(entry.created, out);
             } else {
                 self.dates.rfc3339(entry.created, out);
@@ -397,8 +357,8 @@ mod tests {
     }
 
     fn agent(name: &str) -> Agent {
-        let mut headers = HeaderMap::new();
-        headers.insert(USER_AGENT, name.parse().unwrap());
+        let mut headers = http::HeaderMap::new();
+        headers.insert(http::header::USER_AGENT, name.parse().unwrap());
         Agent::of(&headers)
     }
 

@@ -10,11 +10,12 @@ use bytes::BytesMut;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response, StatusCode};
 
+use super::agent::Agent;
 use super::asked::Asked;
 use super::extras::Extras;
 use super::frames::{Frames, Source};
 use super::multistatus::Multistatus;
-use super::property::{Agent, Property, Set};
+use super::property::{Property, Set};
 use super::refusal::{Refusal, Refused};
 use super::request::{Depth, read_xml};
 use super::{Ctx, Dav, href};

@@ -132,7 +132,10 @@ pub(super) struct Listings {
 
 /// Puts times that we keep ourselves into the rows of a store, before anyone sees them.
 #[derive(Clone)]
-pub(super) struct Stamp(pub(super) Arc<dyn Fn(usize, &mut [Entry]) + Send + Sync>);
+pub(super) struct Stamp(pub(super) Arc<StampRows>);
+
+/// Takes a store and its rows.
+type StampRows = dyn Fn(usize, &mut [Entry]) + Send + Sync;
 
 impl std::fmt::Debug for Stamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

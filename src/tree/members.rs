@@ -55,7 +55,7 @@ impl Tree {
                     .follow()
             }),
         };
-        let drives = members.from_drive().await?;
+        let drives = members.drives_next().await?;
         members.ahead.extend(drives);
         if !first.is_empty() {
             members.ahead.push(first.into());
@@ -73,11 +73,11 @@ impl Members {
     pub async fn next(&mut self) -> Result<Option<Chunk>, Error> {
         match self.ahead.pop() {
             Some(chunk) => Ok(Some(chunk)),
-            None => self.from_drive().await,
+            None => self.drives_next().await,
         }
     }
 
-    async fn from_drive(&mut self) -> Result<Option<Chunk>, Error> {
+    async fn drives_next(&mut self) -> Result<Option<Chunk>, Error> {
         while let Some(follower) = &mut self.follower {
             let Some(chunk) = follower.next().await? else {
                 self.follower = None;

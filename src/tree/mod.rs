@@ -17,6 +17,7 @@ mod pending;
 mod put;
 pub mod spool;
 mod turns;
+mod waiting;
 
 pub use kept::{DeadProperty, PropertyName};
 pub use listing::Chunk;
@@ -34,16 +35,18 @@ use self::flight::{Flights, lock};
 use self::link::Links;
 use self::listing::{Listings, Stamp};
 use self::mount::MountTable;
-use self::pending::Pending;
 use self::put::StoreKey;
 use self::spool::Spool;
 use self::turns::Turns;
+use self::waiting::Pending;
 use crate::config::{self, UploadMode};
 use crate::drive::{Drive, Entry, Error, ErrorKind, Id, Kind, Link, LinkWish, Quota};
 use crate::state::State;
 
 /// How long a quota is shown without asking again.
 const QUOTA_TTL: Duration = Duration::from_secs(60);
+
+type AskedQuota = (Instant, Option<Quota>);
 
 /// A resource of the tree (RFC 4918): a file, a folder, or a folder that exists only because a
 /// mount lies below it.
@@ -71,7 +74,8 @@ pub struct Tree {
     mounts: MountTable,
     listings: Listings,
     links: Links,
-    quotas: Mutex<Vec<Option<(Instant, Option<Quota>)>>>,
+    /// By mount: when it was asked, and what was said.
+    quotas: Mutex<Vec<Option<AskedQuota>>>,
     quota_flights: Flights<usize, Option<Quota>>,
     state: Arc<State>,
     spool: Spool,
@@ -241,11 +245,7 @@ impl Tree {
     /// # Errors
     /// Every failure of a drive as it is.
     pub async fn quota(self: &Arc<Self>, resource: &Resource) -> Result<Option<Quota>, Error> {
-        let Some(mount) = resource
-            .mount
-            .clone()
-            .filter(|mount| mount.drive.capability().quota)
-        else {
+        let Some(mount) = self.quota_mount(resource) else {
             return Ok(None);
         };
         let (index, tree) = (mount.index, self.clone());
@@ -265,6 +265,23 @@ impl Tree {
                 },
             )
             .await
+    }
+
+    /// The mount whose quota a resource has. A folder that only holds mounts has one where it can only be one account's.
+    fn quota_mount(&self, resource: &Resource) -> Option<Arc<Mount>> {
+        let tells = |mount: &&Arc<Mount>| mount.drive.capability().quota;
+        if let Some(mount) = &resource.mount {
+            return Some(mount).filter(tells).cloned();
+        }
+        let mut below = self
+            .mounts()
+            .iter()
+            .filter(|mount| mount.path.below(&resource.path).is_some())
+            .filter(tells);
+        let first = below.next()?;
+        below
+            .all(|mount| mount.store == first.store)
+            .then(|| first.clone())
     }
 
     /// Forgets all listings, so that the next request asks anew (SIGHUP).

@@ -5,11 +5,10 @@
 //! entry of the same name. One task sends them, oldest first, two at once, with a growing pause after a failure:
 //! nothing that was acknowledged is ever given up.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +16,7 @@ use super::change::Place;
 use super::flight::lock;
 use super::put::md5_of_nothing;
 use super::spool::Spooled;
+use super::waiting::{Times, Waiting};
 use super::{Resource, Tree, TreePath};
 use crate::drive::{Content, Entry, Error, ErrorKind, Id, Kind};
 use crate::state::Pending as Row;
@@ -35,179 +35,6 @@ const AT_ONCE: usize = 2;
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-
-/// The files that wait, by folder and name.
-#[derive(Debug, Default)]
-pub(super) struct Pending {
-    table: Mutex<Table>,
-    changed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    folders: HashMap<(usize, Id), BTreeMap<String, Arc<Waiting>>>,
-    by_id: HashMap<Id, Arc<Waiting>>,
-}
-
-/// One file that waits.
-#[derive(Debug)]
-struct Waiting {
-    sequence: u64,
-    place: Place,
-    entry: Entry,
-    content: Arc<Spooled>,
-    row: Row,
-    times: Mutex<Times>,
-    /// Cancelled when the file is removed, moved or replaced: a running upload stops before it completes.
-    cancelled: CancellationToken,
-}
-
-#[derive(Debug)]
-struct Times {
-    due: Instant,
-    running: bool,
-    attempts: u32,
-}
-
-impl Pending {
-    /// The file waiting at a name.
-    pub(super) fn at(&self, store: usize, folder: Id, name: &str) -> Option<Entry> {
-        let table = lock(&self.table);
-        table
-            .folders
-            .get(&(store, folder))?
-            .get(name)
-            .map(|waiting| waiting.entry.clone())
-    }
-
-    /// The files waiting in a folder.
-    pub(super) fn members(&self, store: usize, folder: Id) -> Vec<Entry> {
-        let table = lock(&self.table);
-        let members = table.folders.get(&(store, folder));
-        members
-            .into_iter()
-            .flatten()
-            .map(|(_, waiting)| waiting.entry.clone())
-            .collect()
-    }
-
-    pub(super) fn content(&self, id: Id) -> Option<Arc<dyn Content>> {
-        let waiting = lock(&self.table).by_id.get(&id)?.clone();
-        Some(waiting.content.clone())
-    }
-
-    /// How many wait, and their bytes.
-    pub(super) fn len(&self) -> (usize, u64) {
-        let table = lock(&self.table);
-        (
-            table.by_id.len(),
-            table.by_id.values().map(|waiting| waiting.content.size()).sum(),
-        )
-    }
-
-    /// The file that another one replaces which was just stored at its place: not that one itself.
-    fn replaced_by(&self, place: &Place, stored: &Entry) -> Option<Arc<Waiting>> {
-        let table = lock(&self.table);
-        let waiting = table
-            .folders
-            .get(&(place.mount.store, place.folder))?
-            .get(&place.name)?;
-        let same = waiting.entry.md5 == stored.md5 && waiting.entry.size == stored.size;
-        (!same).then(|| waiting.clone())
-    }
-
-    /// An empty file whose body is being received is not sent before that has ended.
-    fn park(&self, place: &Place, wait: Duration) {
-        let table = lock(&self.table);
-        let waiting = table
-            .folders
-            .get(&(place.mount.store, place.folder))
-            .and_then(|n| n.get(&place.name));
-        if let Some(waiting) = waiting.filter(|waiting| waiting.content.size() == 0) {
-            lock(&waiting.times).due = Instant::now() + wait;
-        }
-        drop(table);
-        self.changed.notify_one();
-    }
-
-    fn insert(&self, waiting: Arc<Waiting>) -> Option<Arc<Waiting>> {
-        let mut table = lock(&self.table);
-        let folder = (waiting.place.mount.store, waiting.place.folder);
-        table.by_id.insert(waiting.entry.id, waiting.clone());
-        let old = table
-            .folders
-            .entry(folder)
-            .or_default()
-            .insert(waiting.place.name.clone(), waiting);
-        if let Some(old) = &old {
-            table.by_id.remove(&old.entry.id);
-            old.cancelled.cancel();
-        }
-        drop(table);
-        self.changed.notify_one();
-        old
-    }
-
-    fn remove(&self, waiting: &Arc<Waiting>) {
-        let mut table = lock(&self.table);
-        table.by_id.remove(&waiting.entry.id);
-        let folder = (waiting.place.mount.store, waiting.place.folder);
-        if let Some(names) = table.folders.get_mut(&folder) {
-            if names
-                .get(&waiting.place.name)
-                .is_some_and(|found| Arc::ptr_eq(found, waiting))
-            {
-                names.remove(&waiting.place.name);
-            }
-            if names.is_empty() {
-                table.folders.remove(&folder);
-            }
-        }
-    }
-
-    fn below(&self, path: &TreePath) -> Vec<Arc<Waiting>> {
-        let table = lock(&self.table);
-        table
-            .by_id
-            .values()
-            .filter(|waiting| waiting.place.path.below(path).is_some())
-            .cloned()
-            .collect()
-    }
-
-    /// The oldest file that is due, or the moment to look again.
-    fn due(&self) -> Result<Arc<Waiting>, Option<Instant>> {
-        let table = lock(&self.table);
-        let now = Instant::now();
-        let mut next = None;
-        let mut found: Option<&Arc<Waiting>> = None;
-        for waiting in table.by_id.values() {
-            let times = lock(&waiting.times);
-            if times.running {
-                continue;
-            }
-            if times.due <= now {
-                if found.is_none_or(|found| waiting.sequence < found.sequence) {
-                    found = Some(waiting);
-                }
-            } else if next.is_none_or(|next| times.due < next) {
-                next = Some(times.due);
-            }
-        }
-        let found = found.ok_or(next)?;
-        lock(&found.times).running = true;
-        Ok(found.clone())
-    }
-
-    fn hurry(&self, path: &TreePath, only_empty: bool) {
-        for waiting in self.below(path) {
-            if !only_empty || waiting.content.size() == 0 {
-                lock(&waiting.times).due = Instant::now();
-            }
-        }
-        self.changed.notify_one();
-    }
-}
 
 /// Keeps an empty file back while its body is received; dropping it lets it go.
 #[derive(Debug)]
@@ -414,7 +241,7 @@ impl Tree {
         resource: &Resource,
         to: &Place,
     ) -> Result<Resource, Error> {
-        let found = lock(&self.pending.table).by_id.get(&resource.entry.id).cloned();
+        let found = self.pending.by_id(resource.entry.id);
         let waiting = found.ok_or_else(|| {
             Error::new(
                 ErrorKind::Busy,
@@ -423,7 +250,7 @@ impl Tree {
         })?;
         waiting.cancelled.cancel();
         let turn = self.turns.wait(&waiting.place).await;
-        if lock(&self.pending.table).by_id.get(&resource.entry.id).is_none() {
+        if self.pending.by_id(resource.entry.id).is_none() {
             return Err(Error::new(
                 ErrorKind::Busy,
                 "The file has just reached 123pan; repeat the move.",

@@ -48,7 +48,7 @@ enum State {
     Known(Entry),
     /// Bytes are wanted.
     Open {
-        incoming: Incoming,
+        incoming: Box<Incoming>,
         begun: Option<Begun>,
     },
 }
@@ -193,7 +193,7 @@ impl Tree {
                 Err(error) => tracing::debug!(%error, "the announced content could not be offered"),
             }
         }
-        let incoming = self.spool.receive(put.size).await?;
+        let incoming = Box::new(self.spool.receive(put.size).await?);
         Ok(Receiving {
             tree: self.clone(),
             place,
