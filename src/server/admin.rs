@@ -90,6 +90,14 @@ fn status(tree: &Tree) -> String {
             mount.settings.delivery.strategy.name(),
         );
     }
+    let (files, bytes) = tree.waiting();
+    if files > 0 {
+        let bytes = bytesize::ByteSize(bytes);
+        let _ = write!(
+            page,
+            "</table><p>{files} files ({bytes}) are received and wait to be sent to 123pan.</p><table>"
+        );
+    }
     let _ = write!(
         page,
         "</table><p>{entries} entries and {links} links are remembered. Version {}. \

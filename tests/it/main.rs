@@ -20,3 +20,4 @@ mod running;
 mod secrets;
 mod share;
 mod sign_in;
+mod write;
