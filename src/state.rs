@@ -238,31 +238,31 @@ impl State {
         written.await
     }
 
-    /// A file goes on under another id.
+    /// A file goes on under another id: times and properties are copied, and stay under the old id for those who still
+    /// look there.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn adopt(&self, drive: &str, from: i64, to: i64) -> Result<(), StateError> {
+    pub async fn copy(&self, drive: &str, from: i64, to: i64) -> Result<(), StateError> {
         let written = {
             let mut memory = self.write();
             let mut changes = Vec::new();
             if let Some(times) = memory.times.get_mut(drive)
-                && let Some(time) = times.remove(&from)
+                && let Some(time) = times.get(&from).copied()
             {
                 times.insert(to, time);
-                changes.push(Change::Time(drive.to_owned(), from, None));
                 changes.push(Change::Time(drive.to_owned(), to, Some(time)));
             }
             if let Some(files) = memory.properties.get_mut(drive)
-                && let Some(properties) = files.remove(&from)
+                && let Some(properties) = files.get(&from).cloned()
             {
-                changes.push(Change::Properties(drive.to_owned(), from, None));
-                changes.push(Change::Properties(
-                    drive.to_owned(),
-                    to,
-                    Some(properties.encode()),
-                ));
-                files.insert(to, properties);
+                // What the other id has already stays, unless this one names it too.
+                let mut merged = files.remove(&to).unwrap_or_default();
+                for (name, xml) in properties.all() {
+                    merged.set(name, Some(xml));
+                }
+                changes.push(Change::Properties(drive.to_owned(), to, Some(merged.encode())));
+                files.insert(to, merged);
             }
             if changes.is_empty() {
                 return Ok(());
@@ -383,6 +383,16 @@ fn read(database: &Database) -> Result<Memory, Box<dyn std::error::Error + Send 
     }
     write.commit()?;
     drop(database.begin_read()?);
+    // Files that waited had negative ids, which are given again: what such a file left behind is not its successor's.
+    let waits = |id: i64| id >= 0 || u64::try_from(-id - 1).is_ok_and(|at| memory.queue.contains_key(&at));
+    memory
+        .times
+        .values_mut()
+        .for_each(|times| times.retain(|id, _| waits(*id)));
+    memory
+        .properties
+        .values_mut()
+        .for_each(|files| files.retain(|id, _| waits(*id)));
     memory.next = memory.queue.keys().next_back().map_or(1, |last| last + 1);
     Ok(memory)
 }

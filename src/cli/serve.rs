@@ -32,6 +32,6 @@ pub async fn until_stopped(config: Config, ready: impl FnOnce(&[String])) -> Res
     let drives = build::open(&config).map_err(|error| wrong_mount(&error.mount, &error.sentences))?;
     let server = Server::bind(config, drives).await.map_err(anyhow::Error::from)?;
     ready(&server.urls());
-    server.run().await.map_err(anyhow::Error::from)?;
+    server.run().await;
     Ok(())
 }

@@ -4,6 +4,8 @@
 //! of the folder. Then the 207 begins, and members go out chunk by chunk as they come. A failure after that
 //! breaks the connection.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -19,6 +21,10 @@ use super::{Ctx, Dav, href};
 use crate::body::Body;
 use crate::drive::{Entry, Quota};
 use crate::tree::{Resource, TreePath};
+
+/// How long a listing is held up for the quota, which davfs2 and Finder ask for each time. The call itself goes on,
+/// and the next PROPFIND may have its answer.
+const QUOTA_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What is told of a resource beside its members.
 struct Subject<'a> {
@@ -74,10 +80,14 @@ impl Dav {
         if !resource.is_folder() || (asked.known.and(BOTH).is_empty() && !asked.names_only) {
             return None;
         }
-        match self.tree.quota(resource).await {
-            Ok(quota) => quota,
-            Err(error) => {
+        match tokio::time::timeout(QUOTA_PATIENCE, self.tree.quota(resource)).await {
+            Ok(Ok(quota)) => quota,
+            Ok(Err(error)) => {
                 tracing::warn!(folder = %resource.path, %error, "the quota is not known; it is left out");
+                None
+            }
+            Err(_) => {
+                tracing::debug!(folder = %resource.path, "the quota is not there in time; it is left out");
                 None
             }
         }

@@ -138,7 +138,7 @@ fn without_envelope(status: StatusCode, headers: &HeaderMap, body: &[u8], what: 
     }
     match status {
         StatusCode::TOO_MANY_REQUESTS => Reason::Busy {
-            said: Said::default(),
+            said: Said::new(Some(429), ""),
             after: retry_after(headers),
         },
         StatusCode::UNAUTHORIZED => Reason::Session(Said::new(Some(401), "")),

@@ -1,7 +1,7 @@
 //! One plain sentence for each reason: what went wrong, what to do. The service's own words are
 //! quoted, they are what a user finds when he searches for help.
 
-use super::error::{Error, Reason};
+use super::error::{Error, Reason, Said};
 use super::http::HttpError;
 use super::open::TOKEN_CALL;
 
@@ -44,7 +44,8 @@ impl Error {
             Reason::Busy { .. } if self.is_sign_in() => {
                 "123pan says that this account signs in too often: wait some minutes.".to_owned()
             }
-            Reason::Busy { said, .. } if said.text.is_empty() => {
+            // Our own queue: the service has said nothing, not even a code.
+            Reason::Busy { said, .. } if *said == Said::default() => {
                 format!("123pan allows few calls per second and too many are waiting for {call}: try again later.")
             }
             Reason::Busy { said, .. } => format!("123pan asks to slow down ({said}): try again later."),

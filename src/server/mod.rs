@@ -44,6 +44,9 @@ pub enum StartError {
     /// TLS towards the CDN cannot be set up.
     #[error("{0}")]
     Cdn(crate::drive::Error),
+    /// Signals cannot be waited for.
+    #[error("Cannot wait for signals: {0}.")]
+    Signals(io::Error),
     /// The state directory cannot be used.
     #[error("The state cannot be used: {0}.")]
     State(#[from] StateError),
@@ -66,6 +69,7 @@ pub struct Server {
     service: Arc<Service>,
     config: Config,
     certificate: Option<Certificate>,
+    signals: Signals,
     stop: CancellationToken,
 }
 
@@ -114,6 +118,8 @@ impl Server {
             service,
             config,
             certificate,
+            // Before anybody is told that we serve: a SIGTERM right after that must find us listening.
+            signals: Signals::new().map_err(StartError::Signals)?,
             stop: CancellationToken::new(),
         })
     }
@@ -138,11 +144,8 @@ impl Server {
     }
 
     /// Serves until SIGINT, SIGTERM or the stopper; running transfers get the configured grace.
-    ///
-    /// # Errors
-    /// Where signals cannot be waited for.
-    pub async fn run(self) -> io::Result<()> {
-        let mut signals = Signals::new()?;
+    pub async fn run(self) {
+        let mut signals = self.signals;
         let mut serving = JoinSet::new();
         for listener in self.listeners {
             let (service, stop) = (self.service.clone(), self.stop.clone());
@@ -164,7 +167,6 @@ impl Server {
             // A second signal does not wait for transfers.
             () = signals.stop() => {}
         }
-        Ok(())
     }
 }
 

@@ -34,7 +34,8 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
         assert!(second > first);
         state.done(first).await.unwrap();
         assert!(matches!(State::open(dir.path()), Err(StateError::InUse(_))));
-        state.adopt("d", 1, 2).await.unwrap();
+        state.copy("d", 1, 2).await.unwrap();
+        state.set_modified("d", -99, Some(1)).await.unwrap();
     }
     let state = loop {
         // The writer's thread may still hold the file for a moment.
@@ -44,7 +45,11 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
             Err(error) => panic!("{error}"),
         }
     };
-    assert_eq!(state.modified("d", 1), None);
+    assert_eq!(
+        state.modified("d", -99),
+        None,
+        "a file that waited is gone, and its id may be given again"
+    );
     assert_eq!(state.modified("d", 2), Some(42));
     assert_eq!(state.properties("d", 2), [(name(), b"<x/>".to_vec())]);
     assert_eq!(

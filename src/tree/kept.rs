@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::change::is_local;
 use super::listing::Change;
 use super::pending::state_error;
 use super::{Mount, Resource, Tree};
@@ -33,6 +34,7 @@ impl Tree {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let modified = i64::try_from(since.as_secs()).unwrap_or(0);
         self.set_time(mount, resource.entry.id, Some(modified)).await?;
+        self.follow(mount, resource).await?;
         if let Some(above) = resource.path.parent() {
             let parent = self.resolve(&above).await?;
             let entry = Entry {
@@ -83,10 +85,21 @@ impl Tree {
         changes: Vec<(PropertyName, Option<Vec<u8>>)>,
     ) -> Result<(), Error> {
         let mount = owner(resource)?;
-        self.state
+        let set = self
+            .state
             .set_properties(&mount.identity(), resource.entry.id.0, changes)
-            .await
-            .map_err(state_error)
+            .await;
+        set.map_err(state_error)?;
+        self.follow(mount, resource).await
+    }
+
+    /// What was set for a file that waited may have been set too late: it has reached 123pan, and has another id.
+    async fn follow(&self, mount: &Arc<Mount>, resource: &Resource) -> Result<(), Error> {
+        if !is_local(&resource.entry) || self.content(resource).is_some() {
+            return Ok(());
+        }
+        let now = self.resolve(&resource.path).await?;
+        self.adopt_state(mount, resource.entry.id, now.entry.id).await
     }
 
     /// Sets the time of a file; `None`: the drive's own time holds.
@@ -112,7 +125,7 @@ impl Tree {
     /// A file goes on under another id.
     pub(super) async fn adopt_state(&self, mount: &Mount, from: Id, to: Id) -> Result<(), Error> {
         self.state
-            .adopt(&mount.identity(), from.0, to.0)
+            .copy(&mount.identity(), from.0, to.0)
             .await
             .map_err(state_error)
     }

@@ -1,6 +1,7 @@
 //! The link cache: a link is asked once for all who want it, and used until shortly before it dies.
 //!
-//! The key holds id, MD5 and size, because an overwrite at 123pan keeps the id. A link that the CDN refused is
+//! The key holds id, MD5 and size, because an overwrite at 123pan keeps the id. A link that is too short for a client's
+//! wish is replaced if it was asked with a lesser wish: direct links live as long as is wished, others as 123pan says. A link that the CDN refused is
 //! dropped and replaced once; who comes with an older refused link gets the newer one.
 
 use std::collections::HashMap;
@@ -23,14 +24,14 @@ struct Key {
     id: Id,
     md5: Option<[u8; 16]>,
     size: Option<u64>,
-    /// Wishes for a long life are kept apart, so that they do not share a call with the others.
-    long: bool,
 }
 
 #[derive(Debug)]
 struct Kept {
     link: Arc<Link>,
     usable_until: SystemTime,
+    /// The life that was wished for when it was asked: a longer wish is worth asking again.
+    wished: Duration,
     /// Half of the life is over then: a wish that was not met is worth asking again.
     half: SystemTime,
     used: u64,
@@ -39,7 +40,8 @@ struct Kept {
 #[derive(Debug, Default)]
 pub(super) struct Links {
     kept: Arc<Mutex<Table>>,
-    flights: Flights<Key, Arc<Link>>,
+    /// By wish too, so that who wishes for a long life does not get a call made for a short one.
+    flights: Flights<(Key, Duration), Arc<Link>>,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +62,6 @@ impl Links {
             id: file.id,
             md5: file.md5,
             size: file.size,
-            long: !wish.at_least.is_zero(),
         };
         if let Some(refused) = &wish.refused {
             lock(&self.kept).drop_refused(refused);
@@ -71,11 +72,11 @@ impl Links {
         let known_key = key.clone();
         self.flights
             .join(
-                key,
+                (key, at_least),
                 || lock(&self.kept).usable(&known_key, at_least),
                 move || async move {
                     let link = Arc::new(mount.drive.link(&file, wish).await?);
-                    lock(&kept).keep(store_as, link.clone());
+                    lock(&kept).keep(store_as, link.clone(), at_least);
                     Ok(link)
                 },
             )
@@ -97,14 +98,15 @@ impl Table {
             self.links.remove(key);
             return None;
         }
-        if kept.link.until < now + at_least && kept.half <= now {
+        let too_short = kept.link.until < now + at_least;
+        if too_short && (kept.wished < at_least || kept.half <= now) {
             return None;
         }
         kept.used = self.clock;
         Some(kept.link.clone())
     }
 
-    fn keep(&mut self, key: Key, link: Arc<Link>) {
+    fn keep(&mut self, key: Key, link: Arc<Link>, wished: Duration) {
         let now = SystemTime::now();
         let life = link.until.duration_since(now).unwrap_or_default();
         let usable_until = link.until - MARGIN.min(life / 5);
@@ -126,6 +128,7 @@ impl Table {
             Kept {
                 link,
                 usable_until,
+                wished,
                 half: now + life / 2,
                 used: self.clock,
             },

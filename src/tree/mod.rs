@@ -164,7 +164,8 @@ impl Tree {
             entry: Arc::new(folder(path.name().unwrap_or_default(), Id::default())),
         };
         let Some((mount, rest)) = self.mounts.owner(path) else {
-            return if self.mounts.any_below(path) {
+            // The root is there even before the first mount.
+            return if path.is_root() || self.mounts.any_below(path) {
                 Ok(bridge())
             } else {
                 Err(not_found())

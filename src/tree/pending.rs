@@ -27,6 +27,8 @@ const EMPTY_WAIT: Duration = Duration::from_secs(5);
 const LOCKED_WAIT: Duration = Duration::from_secs(600);
 /// The longest that the body of a file may take while its empty forerunner is kept back.
 const LONGEST_BODY: Duration = Duration::from_secs(24 * 3600);
+/// How long the properties of a file that was sent stay under its old id.
+const STRAGGLERS: Duration = Duration::from_secs(30);
 /// Files sent at once.
 const AT_ONCE: usize = 2;
 /// Pause after the first failure; doubled by each further one.
@@ -301,11 +303,10 @@ impl Tree {
             }),
             cancelled: CancellationToken::new(),
         });
-        if let Some(old) = self.pending.insert(waiting) {
-            if let Err(error) = self.adopt_state(&place.mount, old.entry.id, entry.id).await {
-                tracing::warn!(%error, "the properties of a replaced file were lost");
-            }
-            self.give_up(&old).await;
+        if let Some(old) = self.pending.insert(waiting)
+            && let Err(error) = self.hand_over(&old, entry.id).await
+        {
+            tracing::warn!(%error, "the properties of a replaced file were lost");
         }
         Resource {
             path: place.path,
@@ -346,10 +347,31 @@ impl Tree {
         stored: &Entry,
     ) -> Result<(), Error> {
         if let Some(old) = self.pending.replaced_by(place, stored) {
-            self.adopt_state(&place.mount, old.entry.id, stored.id).await?;
-            self.give_up(&old).await;
+            self.hand_over(&old, stored.id).await?;
         }
         Ok(())
+    }
+
+    /// A file goes on under another id: its properties follow. They are copied before it is hidden, so that nobody sees
+    /// it without them, and once more when it is: what was set in between is among them. Whoever sets one later sees
+    /// that the file has gone, and follows it himself (`kept`).
+    async fn hand_over(self: &Arc<Self>, waiting: &Arc<Waiting>, to: Id) -> Result<(), Error> {
+        let mount = waiting.place.mount.clone();
+        let id = waiting.entry.id;
+        self.adopt_state(&mount, id, to).await?;
+        waiting.cancelled.cancel();
+        self.pending.remove(waiting);
+        let followed = self.adopt_state(&mount, id, to).await;
+        self.give_up(waiting).await;
+        // Whoever found the file under its old id may still be reading.
+        let tree = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(STRAGGLERS).await;
+            if let Err(error) = tree.forget_state(&mount, id).await {
+                tracing::warn!(%error, "the properties of a file that was sent could not be removed");
+            }
+        });
+        followed
     }
 
     /// Takes a file out of the queue for good.
@@ -520,13 +542,9 @@ impl Tree {
         };
         match sent {
             Ok(resource) => {
-                if let Err(error) = self
-                    .adopt_state(&place.mount, waiting.entry.id, resource.entry.id)
-                    .await
-                {
+                if let Err(error) = self.hand_over(waiting, resource.entry.id).await {
                     tracing::warn!(%error, "the properties of a file were lost");
                 }
-                self.give_up(waiting).await;
                 tracing::info!(path = %place.path, "sent");
             }
             Err(error) => {

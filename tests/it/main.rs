@@ -5,10 +5,18 @@
 #[allow(dead_code)]
 mod world;
 
+mod arrows;
+mod commands;
+mod delivery;
+mod direct;
 mod faults;
 mod listing;
-
+mod open;
+mod pages;
+mod paging;
+mod proxy;
 mod read;
-
+mod running;
+mod secrets;
 mod share;
 mod sign_in;

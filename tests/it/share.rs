@@ -149,3 +149,106 @@ async fn one_folder_of_a_share_can_be_the_root_and_nothing_can_be_written() {
         assert!(answer.text().await.unwrap().len() > 20);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_a_share_can_fail_has_its_status_and_its_sentence() {
+    let right = ("share_password = \"x1y2\"", "x1y2");
+    for (case, status, says) in [
+        ("wrong password", 403, "share_password"),
+        ("no password", 403, "share_password"),
+        ("expired", 410, "ended"),
+        ("unknown", 410, "ended"),
+        ("malformed", 403, "share_key"),
+    ] {
+        let world = World::start(
+            options(),
+            |_| {},
+            |cloud| {
+                let key = fill(cloud, Some(right.1), true);
+                cloud.change_share(&key, case == "expired", true);
+                let password = match case {
+                    "wrong password" => "share_password = \"nope\"",
+                    "no password" => "",
+                    _ => right.0,
+                };
+                let key = match case {
+                    "unknown" => "none-None",
+                    "malformed" => "nothyphen",
+                    _ => &key,
+                };
+                share(cloud, "/s", key, password)
+            },
+        )
+        .await;
+        for path in ["/s", "/s/films", "/s/films/deep/a.mkv"] {
+            let (got, sentence) = world.propfind(path, "1").await;
+            assert_eq!(got, status, "{case} {path}: {sentence}");
+            assert!(sentence.contains(says), "{case}: {sentence}");
+            assert!(
+                !sentence.contains("x1y2") && !sentence.contains("nope"),
+                "{sentence}"
+            );
+        }
+        assert_eq!(world.get("/s/films/deep/a.mkv").await.status(), status, "{case}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_password_is_taken_in_any_case_of_letters() {
+    let world = World::start(
+        options(),
+        |_| {},
+        |cloud| {
+            let key = fill(cloud, Some("x1Y2"), true);
+            share(cloud, "/s", &key, "share_password = \"X1y2\"")
+        },
+    )
+    .await;
+    assert_eq!(world.members("/s").await, ["/s/films/"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_id_is_only_reached_by_listing_from_the_root() {
+    let world = World::start(
+        options(),
+        |_| {},
+        |cloud| {
+            let key = fill(cloud, None, true);
+            account(cloud, "/drive", "") + &share(cloud, "/s", &key, "account = \"/drive\"")
+        },
+    )
+    .await;
+    // 123pan would list any folder of the caller's own drive here.
+    let secret = world.cloud.id("/secret").unwrap();
+    for path in [
+        format!("/s/{secret}"),
+        format!("/s/films/{secret}"),
+        format!("/s/{secret}/own.txt"),
+        format!("/s/films/..%2f{secret}"),
+    ] {
+        let answer = world.raw("PROPFIND", &path).await;
+        assert!(answer.starts_with("HTTP/1.1 4"), "{path}: {answer}");
+        assert!(!answer.contains("own.txt"), "{path}: {answer}");
+    }
+    assert_eq!(world.members("/s").await, ["/s/films/"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_s_files_are_streamed_through_too_and_cost_one_link_call() {
+    let world = World::start(
+        options(),
+        |_| {},
+        |cloud| {
+            let key = fill(cloud, None, true);
+            share(cloud, "/s", &key, "strategy = \"proxy\"")
+        },
+    )
+    .await;
+    for _ in 0..3 {
+        let answer = world.get("/s/films/deep/a.mkv").await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.text().await.unwrap(), "film");
+    }
+    assert_eq!(world.calls("share_download"), 1);
+    assert_eq!(world.calls("leaked_authorization"), 0);
+}

@@ -1,6 +1,6 @@
 //! A simulated cloud, the built server in a process of its own, and a raw client. Everything on port 0.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -39,11 +39,24 @@ impl World {
         fill: impl FnOnce(&Cloud),
         mounts: impl FnOnce(&Cloud) -> String,
     ) -> Self {
+        Self::configured(options, fill, |cloud, dir| {
+            format!("{}{}", head(dir), mounts(cloud))
+        })
+        .await
+    }
+
+    /// A cloud prepared by `fill`, and a server with the whole configuration that `config` writes.
+    pub async fn configured(
+        options: Options,
+        fill: impl FnOnce(&Cloud),
+        config: impl FnOnce(&Cloud, &Path) -> String,
+    ) -> Self {
         let cloud = Cloud::start(options).await.unwrap();
         fill(&cloud);
         let dir = TempDir::new().unwrap();
+        let text = config(&cloud, dir.path());
         let config = dir.path().join("dav.toml");
-        std::fs::write(&config, format!("{}{}", head(dir.path()), mounts(&cloud))).unwrap();
+        std::fs::write(&config, text).unwrap();
         let server = Server::serve(&config);
         Self {
             cloud,
@@ -107,9 +120,136 @@ impl World {
         )
     }
 
+    /// The answer, as text, to a request whose target is sent exactly as it stands. Signed in.
+    pub async fn raw(&self, method: &str, target: &str) -> String {
+        use base64::Engine;
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}"));
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nhost: x\r\ndepth: 1\r\nconnection: close\r\n\
+             authorization: Basic {basic}\r\n\r\n"
+        );
+        let mut stream = tokio::net::TcpStream::connect(self.server.address())
+            .await
+            .unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // A broken answer may end in a reset.
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// The members that a PROPFIND of depth 1 shows: paths as in the URL, decoded, the folder itself left out.
+    pub async fn members(&self, path: &str) -> Vec<String> {
+        let (status, body) = self.propfind(path, "1").await;
+        assert_eq!(status, 207, "{}", brief(&body));
+        assert!(body.ends_with("</D:multistatus>"), "{}", brief(&body));
+        let mut hrefs = hrefs(&body);
+        assert_eq!(hrefs.remove(0).trim_end_matches('/'), path.trim_end_matches('/'));
+        hrefs
+    }
+
+    /// Lets stalled bodies go on until `work` is done. Again and again: a body that was asked for, and is counted,
+    /// may not be at its stall yet.
+    pub async fn releasing<T>(&self, work: impl Future<Output = T>) -> T {
+        let release = async {
+            loop {
+                self.cloud.release();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            () = release => unreachable!(),
+        }
+    }
+
+    /// The file that keeps the account's token, and the token.
+    pub fn kept_token(&self) -> Option<(PathBuf, String)> {
+        let folder = std::fs::read_dir(self.dir.path().join("state/tokens")).ok()?;
+        let file = folder.filter_map(Result::ok).next()?.path();
+        let text = std::fs::read_to_string(&file).ok()?;
+        let content: serde_json::Value = serde_json::from_str(&text).ok()?;
+        Some((file, content["token"].as_str()?.to_owned()))
+    }
+
+    /// All tokens that are kept, of every account and developer.
+    pub fn kept_tokens(&self) -> Vec<String> {
+        let folder = std::fs::read_dir(self.dir.path().join("state/tokens")).unwrap();
+        folder
+            .map(|file| {
+                let text = std::fs::read(file.unwrap().path()).unwrap();
+                let content: serde_json::Value = serde_json::from_slice(&text).unwrap();
+                content["token"].as_str().unwrap().to_owned()
+            })
+            .collect()
+    }
+
     /// How often the cloud's endpoint was called.
     pub fn calls(&self, endpoint: &str) -> u64 {
         self.cloud.counters().get(endpoint)
+    }
+}
+
+/// The beginning and the end of a long text, for messages.
+pub fn brief(text: &str) -> String {
+    let (count, side) = (text.chars().count(), 300);
+    if count <= 2 * side {
+        return text.to_owned();
+    }
+    let begin: String = text.chars().take(side).collect();
+    let end: String = text.chars().skip(count - side).collect();
+    format!("{begin} … {end}")
+}
+
+/// The hrefs of a multistatus body, decoded.
+pub fn hrefs(body: &str) -> Vec<String> {
+    let after = body.split("<D:href>").skip(1);
+    after
+        .map(|rest| {
+            let href = rest.split("</D:href>").next().unwrap();
+            percent_encoding::percent_decode_str(href)
+                .decode_utf8()
+                .unwrap()
+                .into_owned()
+        })
+        .collect()
+}
+
+/// What a command of the binary did.
+#[derive(Debug)]
+pub struct Ran {
+    /// Exit code.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+/// Runs the binary to its end, with `stdin` as its input.
+pub fn run(arguments: &[&str], stdin: &str) -> Ran {
+    run_in(Path::new("."), arguments, stdin)
+}
+
+/// The same in a folder.
+pub fn run_in(folder: &Path, arguments: &[&str], stdin: &str) -> Ran {
+    let mut child = Command::new(binary())
+        .current_dir(folder)
+        .args(arguments)
+        .env_remove("DAV123_LOG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read its input may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
 
@@ -138,6 +278,14 @@ pub fn endpoints(cloud: &Cloud) -> String {
     )
 }
 
+/// A direct-link mount of the cloud's account: more lines, then the links.
+pub fn links(cloud: &Cloud, path: &str, more: &str, links: &str) -> String {
+    let uid = cloud.options().uid;
+    format!(
+        "[[mount]]\npath = \"{path}\"\nkind = \"direct-link\"\nuid = {uid}\n{more}\nlinks = \"\"\"\n{links}\n\"\"\"\n\n"
+    )
+}
+
 /// An account mount with more lines (before its endpoints).
 pub fn account(cloud: &Cloud, path: &str, more: &str) -> String {
     let (phone, password) = (&cloud.options().phone, &cloud.options().password);
@@ -153,6 +301,12 @@ pub fn share(cloud: &Cloud, path: &str, key: &str, more: &str) -> String {
         "[[mount]]\npath = \"{path}\"\nkind = \"share\"\nshare_key = \"{key}\"\n{more}\n{}",
         endpoints(cloud)
     )
+}
+
+/// The text of a header, empty where it is missing.
+pub fn header(answer: &reqwest::Response, name: &str) -> String {
+    let value = answer.headers().get(name);
+    value.map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default()
 }
 
 /// A client that follows no redirect and keeps no proxy.
@@ -220,8 +374,9 @@ impl Server {
                     }
                 }
                 _ => {
+                    let status = child.wait().unwrap();
                     std::thread::sleep(Duration::from_millis(50));
-                    panic!("the server did not start: {}", log.lock().unwrap());
+                    panic!("the server did not start, {status}: {}", log.lock().unwrap());
                 }
             }
         };
