@@ -12,4 +12,6 @@ mod mounts;
 mod players;
 mod program;
 mod rclone;
+mod replay;
+mod sequences;
 mod write;
