@@ -121,7 +121,12 @@ impl Dav {
             "PROPFIND" => self.propfind(request, ctx).await,
             "OPTIONS" => Ok(options(self.tree.mounts(), request, ctx).await),
             "PUT" | "MKCOL" | "DELETE" | "MOVE" | "COPY" | "PROPPATCH" | "LOCK" | "UNLOCK" => {
-                match read_only(self.tree.mounts(), &ctx.path, ctx.writable) {
+                // A COPY changes only its destination: from a share into a drive is fine.
+                let copied_to = (request.method().as_str() == "COPY")
+                    .then(|| self.writing.destination_of(request.headers(), &ctx.root))
+                    .flatten();
+                let changed = copied_to.as_ref().unwrap_or(&ctx.path);
+                match read_only(self.tree.mounts(), changed, ctx.writable) {
                     None => self.writing.handle(request, ctx).await,
                     Some(reason) => Err(refuse_write(request, reason).await.into()),
                 }

@@ -7,9 +7,7 @@ use crate::world::{World, account, options};
 
 /// An account that redirects, streamed to Explorer and Finder as the README advises.
 async fn world(entries: usize) -> World {
-    let rule = |agent: &str| {
-        format!("[[mount.client]]\nuser_agent = \"{agent}*\"\nstrategy = \"proxy\"\n")
-    };
+    let rule = |agent: &str| format!("[[mount.client]]\nuser_agent = \"{agent}*\"\nstrategy = \"proxy\"\n");
     let rules = rule("Microsoft-WebDAV-MiniRedir") + &rule("WebDAVFS/");
     World::start(
         options(),
@@ -26,7 +24,13 @@ fn fill(cloud: &Cloud, entries: usize) {
     }
     cloud.add_file("/notes.txt", "twelve bytes");
     cloud.add_file("/über.txt", "four");
-    cloud.add_file("/film.mkv", Content::Pattern { seed: 3, len: 3_000_000 });
+    cloud.add_file(
+        "/film.mkv",
+        Content::Pattern {
+            seed: 3,
+            len: 3_000_000,
+        },
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,7 +63,7 @@ async fn rclone_syncs_a_tree_up_and_finds_nothing_to_do_the_second_time() {
             std::fs::write(folder.join(format!("{n} 文件 #+%.txt")), format!("file {n}")).unwrap();
         }
         std::fs::write(here.path().join("empty.txt"), "").unwrap();
-        std::fs::write(here.path().join("big.bin"), vec![7; 40 << 20]).unwrap();
+        std::fs::write(here.path().join("big.bin"), vec![7; 300 << 20]).unwrap();
         let from = here.path().to_str().unwrap();
         rclone(&world, &["sync", from, ":webdav:tree"]);
         let again = rclone(&world, &["sync", from, ":webdav:tree"]);
@@ -91,10 +91,54 @@ async fn rclone_syncs_a_tree_up_and_finds_nothing_to_do_the_second_time() {
             world
                 .cloud
                 .stat("/moved/大文件.bin")
-                .is_some_and(|(size, _)| size == 40 << 20)
+                .is_some_and(|(size, _)| size == 300 << 20)
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rclone, fusermount3"]
+async fn rclone_mount_writes_through_its_cache() {
+    let world = world("through", |cloud| {
+        cloud.add_file("/f/old.txt", "old\n");
+    })
+    .await;
+    let at = tempfile::TempDir::new().unwrap();
+    let cache = tempfile::TempDir::new().unwrap();
+    let mut child = std::process::Command::new("rclone")
+        .args(["mount", ":webdav:f"])
+        .arg(at.path())
+        .args([
+            "--vfs-cache-mode=writes",
+            "--vfs-write-back=0s",
+            "--webdav-vendor=owncloud",
+            "--config=/dev/null",
+        ])
+        .arg(format!("--cache-dir={}", cache.path().display()))
+        .arg(format!("--webdav-url={}drive", world.server.url))
+        .arg(format!("--webdav-user={USER}"))
+        .arg(format!(
+            "--webdav-pass={}",
+            run("rclone", &["obscure", PASSWORD]).trim()
+        ))
+        .spawn()
+        .unwrap();
+    let mounted = Mounted(at.path());
+    crate::world::eventually("the mount is there", || at.path().join("old.txt").exists()).await;
+    std::fs::write(at.path().join("new.txt"), "new\n").unwrap();
+    std::fs::write(at.path().join("old.txt"), "changed\n").unwrap();
+    std::fs::create_dir(at.path().join("folder")).unwrap();
+    let there = |path: &str, text: &[u8]| world.cloud.read(path).is_some_and(|bytes| bytes == text);
+    crate::world::eventually("the new file arrives", || there("/f/new.txt", b"new\n")).await;
+    crate::world::eventually("the change arrives", || there("/f/old.txt", b"changed\n")).await;
+    std::fs::rename(at.path().join("new.txt"), at.path().join("folder/moved.txt")).unwrap();
+    crate::world::eventually("the move arrives", || there("/f/folder/moved.txt", b"new\n")).await;
+    std::fs::remove_file(at.path().join("old.txt")).unwrap();
+    crate::world::eventually("the delete arrives", || world.cloud.id("/f/old.txt").is_none()).await;
+    drop(mounted);
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 #[tokio::test(flavor = "multi_thread")]

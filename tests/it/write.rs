@@ -91,8 +91,15 @@ async fn known_content_is_stored_without_its_body() {
     let head = format!(
         "PUT /drive/copy.bin HTTP/1.1\r\nContent-Length: 25\r\nExpect: 100-continue\r\nOC-Checksum: MD5:{sum}\r\n"
     );
+    world.propfind("/drive", "1").await;
+    let calls = world.cloud.counters().total();
     let answer = raw(&world, &head, b"");
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    assert!(
+        world.cloud.counters().total() - calls <= 2,
+        "{:?}",
+        world.cloud.counters().all()
+    );
     assert_eq!(
         world.cloud.read("/copy.bin").unwrap(),
         b"the content that is known"
@@ -454,4 +461,67 @@ async fn copies_move_no_bytes_and_folders_go_whole() {
         "a folder goes to the recycle bin in one step"
     );
     assert_eq!(world.propfind("/drive/from", "0").await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_copied_from_a_share_into_the_drive() {
+    let sections = "[upload]\nmode = \"through\"\n";
+    let fill = |cloud: &Cloud| {
+        cloud.add_file("/shared/a.txt", "by its MD5");
+        cloud.add_file("/shared/deep/b.txt", "and below");
+        cloud.add_folder("/to");
+    };
+    let mounts = |cloud: &Cloud| {
+        let sharing = dav123::sim::ShareOptions {
+            anonymous: true,
+            ..Default::default()
+        };
+        let key = cloud.add_share(&["/shared"], sharing);
+        account(cloud, "/drive", "") + &crate::world::share(cloud, "/s", &key, "")
+    };
+    for instant in [true, false] {
+        let world = World::start_with(options(), sections, fill, mounts).await;
+        // Without instant upload the bytes go through the spool.
+        world.cloud.settings().instant_upload = instant;
+        let copy = world
+            .request("COPY", "/s/shared")
+            .header("destination", world.url("/drive/to/copy"));
+        let answer = copy.send().await.unwrap();
+        assert_eq!(
+            answer.status(),
+            201,
+            "instant {instant}: {}",
+            answer.text().await.unwrap()
+        );
+        assert_eq!(world.cloud.read("/to/copy/a.txt").unwrap(), b"by its MD5");
+        assert_eq!(world.cloud.read("/to/copy/deep/b.txt").unwrap(), b"and below");
+        assert_eq!(world.calls("put_part") > 0, !instant);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_puts_of_one_name_the_later_wins_and_a_repeated_one_joins() {
+    let world = world("through", |_| {}).await;
+    let (one, two) = (vec![1; 150_000], vec![2; 150_000]);
+    world.cloud.settings().upload_rate = Some(200_000);
+    let (first, second, repeated) = tokio::join!(
+        put(&world, "/drive/a.bin", one.clone()),
+        put(&world, "/drive/b.bin", two.clone()),
+        put(&world, "/drive/b.bin", two.clone()),
+    );
+    assert!(
+        [first, second, repeated]
+            .iter()
+            .all(|status| [201, 204].contains(status))
+    );
+    assert_eq!(world.cloud.read("/b.bin").unwrap(), two);
+    // Three parts for each of two files: the repeated one has sent none.
+    assert_eq!(world.calls("put_part"), 6);
+    let (first, second) = tokio::join!(
+        put(&world, "/drive/c.bin", one.clone()),
+        put(&world, "/drive/c.bin", two.clone())
+    );
+    assert!(first < 300 && second < 300);
+    let stored = world.cloud.read("/c.bin").unwrap();
+    assert!(stored == one || stored == two, "a mixture");
 }
