@@ -1,4 +1,5 @@
 //! The simulated cloud alone, in a process of its own: what the benchmarks serve from. Prints its base URL, then waits.
+//! An argument bounds the bytes per second that its storage takes from one PUT.
 
 use std::process::ExitCode;
 
@@ -41,8 +42,11 @@ fn main() -> ExitCode {
             };
             cloud.add_file_with_etag(&format!("/films/{name}.bin"), content, md5);
         }
-        if let Some(rate) = std::env::args().nth(1).and_then(|rate| rate.parse().ok()) {
-            cloud.settings().throttle = Some(rate);
+        {
+            let mut settings = cloud.settings();
+            // Bytes of an upload are counted and hashed, not kept.
+            settings.forget_uploads = true;
+            settings.upload_rate = std::env::args().nth(1).and_then(|rate| rate.parse().ok());
         }
         println!("{}", cloud.base());
         std::future::pending::<ExitCode>().await

@@ -36,6 +36,7 @@ impl Tree {
             }
             let entry = place.mount.drive.create_folder(place.folder, &place.name).await;
             let entry = tree.known_better(&place, entry)?;
+            tree.listings.made((place.mount.store, entry.id));
             Ok(tree.shown(&place, entry))
         })
         .await

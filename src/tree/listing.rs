@@ -228,6 +228,19 @@ impl Listings {
         state.weight = state.weight + after - before;
     }
 
+    /// A folder that we have just made is empty: that needs no call.
+    pub(super) fn made(&self, key: Key) {
+        let listing = Listing {
+            entries: Arc::default(),
+            read_at: Instant::now(),
+        };
+        let mut state = lock(&self.state);
+        state.clock += 1;
+        let now = state.clock;
+        state.slots.entry(key).or_default().used = now;
+        state.keep(key, Arc::new(listing));
+    }
+
     /// Forgets a folder that is gone.
     pub(super) fn forget(&self, key: Key) {
         let mut state = lock(&self.state);
