@@ -29,6 +29,9 @@ const QUEUE: TableDefinition<u64, &[u8]> = TableDefinition::new("queue");
 /// Bytes of dead properties that one resource may have.
 const PROPERTY_BOUND: usize = 64 * 1024;
 
+/// Bytes of the file that are cached at the most: everything is read from our own memory.
+const CACHE: usize = 8 << 20;
+
 /// Why the state cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -84,6 +87,7 @@ pub struct Pending {
 pub struct State {
     memory: RwLock<Memory>,
     writer: Writer,
+    fresh: bool,
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +111,8 @@ impl State {
             source,
         };
         make_private(dir).map_err(|error| fail(error.into()))?;
-        let database = match Database::create(&path) {
+        let fresh = !path.exists();
+        let database = match open(&path) {
             Ok(database) => database,
             Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(StateError::InUse(path)),
             Err(error) => return Err(fail(error.into())),
@@ -121,8 +126,14 @@ impl State {
         let memory = read(&database).map_err(fail)?;
         Ok(Self {
             memory: RwLock::new(memory),
-            writer: Writer::start(database),
+            writer: Writer::start(database, path),
+            fresh,
         })
+    }
+
+    /// Whether there was no state before: then nothing is known of what an earlier one may have left in the spool.
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
     /// The time that was set for a file.
@@ -288,7 +299,10 @@ impl State {
                     .write(vec![Change::Queue(sequence, Some(encode(&row)))]),
             )
         };
-        written.await?;
+        if let Err(error) = written.await {
+            self.write().queue.remove(&sequence);
+            return Err(error);
+        }
         Ok(sequence)
     }
 
@@ -299,7 +313,11 @@ impl State {
     pub async fn update(&self, sequence: u64, row: Pending) -> Result<(), StateError> {
         let written = {
             let bytes = encode(&row);
-            self.write().queue.insert(sequence, row);
+            match self.write().queue.get_mut(&sequence) {
+                Some(known) => *known = row,
+                // It was sent meanwhile.
+                None => return Ok(()),
+            }
             self.writer.write(vec![Change::Queue(sequence, Some(bytes))])
         };
         written.await
@@ -344,6 +362,13 @@ pub fn make_private(dir: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir)
+}
+
+/// Opens the file, and reads it whole to see that it is not damaged: it is small.
+fn open(path: &Path) -> Result<Database, redb::DatabaseError> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
+    builder.create(path)
 }
 
 fn encode(row: &Pending) -> Vec<u8> {

@@ -101,11 +101,13 @@ impl Server {
             spool_limit,
             ..
         } = &config.upload;
-        let spool = Spool::open(spool_dir, *spool_limit, |name| kept.contains(name)).map_err(|source| {
-            StartError::Spool {
-                dir: spool_dir.clone(),
-                source,
-            }
+        // With a new state nobody knows what lies in the spool: it may be what an older one had acknowledged.
+        let spool = Spool::open(spool_dir, *spool_limit, |name| {
+            state.is_fresh() || kept.contains(name)
+        })
+        .map_err(|source| StartError::Spool {
+            dir: spool_dir.clone(),
+            source,
         })?;
         let tree = Tree::new(&config, drives, state, spool).await?;
         let auth = Auth::new(&config.users, config.server.anonymous)?;

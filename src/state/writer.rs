@@ -1,7 +1,9 @@
 //! The one thread that writes: it commits what is waiting in one transaction and then tells all who wait.
 
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use redb::Database;
 use tokio::sync::oneshot;
@@ -10,6 +12,8 @@ use super::{PROPERTIES, QUEUE, StateError, TIMES};
 
 /// Changes that may wait; who comes later waits for a place.
 const QUEUE_BOUND: usize = 1024;
+/// Pause between two tries to open the file again.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Changes in one transaction at the most.
 const GROUP: usize = 256;
 
@@ -33,9 +37,9 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(database: Database) -> Self {
+    pub(super) fn start(database: Database, path: PathBuf) -> Self {
         let (jobs, waiting) = sync_channel(QUEUE_BOUND);
-        std::thread::spawn(move || run(&database, &waiting));
+        std::thread::spawn(move || run(database, &path, &waiting));
         Self { jobs }
     }
 
@@ -56,7 +60,7 @@ impl Writer {
     }
 }
 
-fn run(database: &Database, waiting: &Receiver<Job>) {
+fn run(mut database: Database, path: &Path, waiting: &Receiver<Job>) {
     while let Ok(first) = waiting.recv() {
         let mut group = vec![first];
         while group.len() < GROUP
@@ -64,10 +68,32 @@ fn run(database: &Database, waiting: &Receiver<Job>) {
         {
             group.push(next);
         }
-        let outcome = commit(database, &group).map_err(|error| error.to_string());
+        let mut outcome = commit(&database, &group).map_err(|error| error.to_string());
+        if outcome.is_err() {
+            // After a failure of the disk redb wants the file to be opened again; the disk may have room by now.
+            drop(database);
+            database = reopen(path, &mut group);
+            outcome = commit(&database, &group).map_err(|error| error.to_string());
+        }
         for job in group {
             // Whoever waited may have gone.
             let _ = job.done.send(outcome.clone());
+        }
+    }
+}
+
+/// Opens the file again, as often as it takes. Those who wait are told after the first failure.
+fn reopen(path: &Path, group: &mut Vec<Job>) -> Database {
+    loop {
+        match super::open(path) {
+            Ok(database) => return database,
+            Err(error) => {
+                tracing::error!(%error, "the state cannot be opened again");
+                for job in group.drain(..) {
+                    let _ = job.done.send(Err(error.to_string()));
+                }
+                std::thread::sleep(PAUSE);
+            }
         }
     }
 }

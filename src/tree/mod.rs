@@ -5,6 +5,7 @@
 //! an unknown folder costs the pages up to the name.
 
 mod change;
+mod disk;
 mod flight;
 mod follow;
 mod kept;

@@ -18,6 +18,7 @@ use futures_util::{Stream, stream};
 use md5::{Digest, Md5};
 use tokio::task::JoinHandle;
 
+use super::disk::free_space;
 use super::flight::lock;
 use crate::drive::{Content, Error, ErrorKind};
 use crate::state::make_private;
@@ -40,6 +41,8 @@ struct Inner {
     dir: PathBuf,
     limit: u64,
     used: AtomicU64,
+    /// Bytes of `used` that are on the disk already.
+    written: AtomicU64,
 }
 
 /// Bytes of the limit that are taken; given back when dropped.
@@ -47,6 +50,8 @@ struct Inner {
 struct Reserved {
     spool: Spool,
     bytes: u64,
+    /// How many of them are on the disk.
+    written: u64,
 }
 
 /// A body that is being received.
@@ -98,7 +103,22 @@ impl Spool {
             dir: dir.to_owned(),
             limit,
             used: AtomicU64::new(0),
+            written: AtomicU64::new(0),
         })))
+    }
+
+    /// Files and bytes in a directory that another process may be using; `None` where there are none.
+    pub fn waiting_in(dir: &Path) -> Option<(usize, u64)> {
+        let ours = std::fs::read_dir(dir).ok()?.filter_map(|entry| {
+            let entry = entry.ok()?;
+            let ours = entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.ends_with(SUFFIX));
+            Some(entry.metadata().ok()?.len()).filter(|_| ours)
+        });
+        let (files, bytes) = ours.fold((0, 0), |(files, bytes), size| (files + 1, bytes + size));
+        (files > 0).then_some((files, bytes))
     }
 
     /// Bytes taken of the limit.
@@ -114,6 +134,7 @@ impl Spool {
         let mut reserved = Reserved {
             spool: self.clone(),
             bytes: 0,
+            written: 0,
         };
         reserved.grow_to(expected.unwrap_or(0))?;
         Ok(Incoming {
@@ -133,6 +154,7 @@ impl Spool {
         let mut reserved = Reserved {
             spool: self.clone(),
             bytes: 0,
+            written: 0,
         };
         if size == 0 {
             return Some(Spooled {
@@ -152,6 +174,7 @@ impl Spool {
         // It is there already, whatever the limit says now.
         reserved.bytes = size;
         self.0.used.fetch_add(size, Ordering::Relaxed);
+        reserved.wrote(size);
         let file = Removed {
             path,
             keep: AtomicBool::new(true),
@@ -176,6 +199,16 @@ impl Reserved {
         let inner = &self.spool.0;
         let before = inner.used.fetch_add(more, Ordering::Relaxed);
         self.bytes += more;
+        let refused = self.room(more, before);
+        if refused.is_err() {
+            inner.used.fetch_sub(more, Ordering::Relaxed);
+            self.bytes -= more;
+        }
+        refused
+    }
+
+    fn room(&self, more: u64, before: u64) -> Result<(), Error> {
+        let inner = &self.spool.0;
         if before.saturating_add(more) > inner.limit {
             return Err(self.refuse(
                 more,
@@ -183,7 +216,9 @@ impl Reserved {
                 "upload.spool_limit allows",
             ));
         }
-        if let Some(free) = free_space(&inner.dir)
+        // What others were promised and have not written yet is not free.
+        let promised = before.saturating_sub(inner.written.load(Ordering::Relaxed));
+        if let Some(free) = free_space(&inner.dir).map(|free| free.saturating_sub(promised))
             && more.saturating_add(RESERVE) > free
         {
             return Err(self.refuse(
@@ -193,6 +228,11 @@ impl Reserved {
             ));
         }
         Ok(())
+    }
+
+    fn wrote(&mut self, bytes: u64) {
+        self.written += bytes;
+        self.spool.0.written.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn refuse(&self, needed: u64, there: u64, who: &str) -> Error {
@@ -207,18 +247,8 @@ impl Reserved {
 impl Drop for Reserved {
     fn drop(&mut self) {
         self.spool.0.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.spool.0.written.fetch_sub(self.written, Ordering::Relaxed);
     }
-}
-
-#[cfg(unix)]
-fn free_space(dir: &Path) -> Option<u64> {
-    let disk = rustix::fs::statvfs(dir).ok()?;
-    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
-}
-
-#[cfg(not(unix))]
-fn free_space(_: &Path) -> Option<u64> {
-    None
 }
 
 impl Incoming {
@@ -230,12 +260,16 @@ impl Incoming {
         self.received += bytes.len() as u64;
         match self.expected {
             Some(expected) if self.received > expected => {
-                let sentence = "The body is longer than was announced.";
-                return Err(Error::new(ErrorKind::ChecksumMismatch, sentence));
+                let sentence = "The body is longer than was announced; nothing was changed.";
+                return Err(Error::new(ErrorKind::TooLarge, sentence));
             }
             Some(_) => {}
             None if self.received > self.reserved.bytes => {
-                self.reserved.grow_to(self.received.div_ceil(STEP) * STEP)?;
+                // A whole step where there is room for one, else just what is needed.
+                let step = self.received.div_ceil(STEP) * STEP;
+                if self.reserved.grow_to(step).is_err() {
+                    self.reserved.grow_to(self.received)?;
+                }
             }
             None => {}
         }
@@ -256,6 +290,7 @@ impl Incoming {
             None => self.create()?,
         };
         let batch = std::mem::take(&mut self.batch);
+        self.reserved.wrote(batch.len() as u64);
         self.writing = Some(tokio::task::spawn_blocking(move || lock(&file).write_all(&batch)));
         Ok(())
     }
@@ -454,3 +489,7 @@ impl Drop for Removed {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "spool_tests.rs"]
+mod tests;

@@ -21,4 +21,5 @@ mod running;
 mod secrets;
 mod share;
 mod sign_in;
+mod spool;
 mod write;

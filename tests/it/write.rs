@@ -11,7 +11,7 @@ use md5::{Digest, Md5};
 
 use crate::world::{PASSWORD, USER, World, account, eventually, options};
 
-async fn world(mode: &str, fill: impl FnOnce(&Cloud)) -> World {
+pub async fn world(mode: &str, fill: impl FnOnce(&Cloud)) -> World {
     let sections = format!("[upload]\nmode = \"{mode}\"\n");
     let mut options = options();
     // Small parts, so that a test of many parts stays small.
@@ -29,11 +29,11 @@ fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-fn spool(world: &World) -> usize {
+pub fn spool(world: &World) -> usize {
     std::fs::read_dir(world.dir.path().join("state/spool")).map_or(0, Iterator::count)
 }
 
-async fn put(world: &World, path: &str, bytes: impl Into<reqwest::Body>) -> u16 {
+pub async fn put(world: &World, path: &str, bytes: impl Into<reqwest::Body>) -> u16 {
     world
         .request("PUT", path)
         .body(bytes)
@@ -45,7 +45,16 @@ async fn put(world: &World, path: &str, bytes: impl Into<reqwest::Body>) -> u16 
 }
 
 /// Sends bytes as they are; what comes back until the connection ends.
-fn raw(world: &World, head: &str, body: &[u8]) -> String {
+pub fn raw(world: &World, head: &str, body: &[u8]) -> String {
+    let head = format!("{head}Connection: close\r\n");
+    let mut stream = sent(world, &head, body);
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+/// Sends bytes as they are.
+fn sent(world: &World, head: &str, body: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(world.server.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let basic = STANDARD.encode(format!("{USER}:{PASSWORD}"));
@@ -56,10 +65,7 @@ fn raw(world: &World, head: &str, body: &[u8]) -> String {
     )
     .unwrap();
     stream.write_all(body).unwrap();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
-    let mut answer = String::new();
-    let _ = stream.read_to_string(&mut answer);
-    answer
+    stream
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,11 +131,11 @@ async fn a_wrong_checksum_or_a_short_body_changes_nothing() {
             .header("content-md5", STANDARD.encode(Md5::digest(b"x")));
         assert_eq!(wrong.body("new").send().await.unwrap().status(), 400);
         // A body that ends too early, and one that is longer than Finder said.
-        raw(
+        drop(sent(
             &world,
             "PUT /drive/a.txt HTTP/1.1\r\nContent-Length: 10\r\n",
             b"short",
-        );
+        ));
         let finder =
             "PUT /drive/c.txt HTTP/1.1\r\nTransfer-Encoding: chunked\r\nX-Expected-Entity-Length: 9\r\n";
         let answer = raw(&world, finder, b"5\r\nshort\r\n0\r\n\r\n");
@@ -187,88 +193,6 @@ async fn every_failure_of_an_upload_is_bridged_or_said_and_the_old_file_stays() 
         assert!(world.cloud.read("/a.bin").unwrap() == bytes);
         eventually("the spool is empty", || spool(&world) == 0).await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_empty_first_put_is_shown_but_not_sent_until_the_client_is_done() {
-    let world = world("through", |_| {}).await;
-    assert_eq!(put(&world, "/drive/new.txt", "").await, 201);
-    let head = world.request("HEAD", "/drive/new.txt").send().await.unwrap();
-    assert_eq!(
-        (head.status().as_u16(), &head.headers()["content-length"]),
-        (200, &"0".parse().unwrap())
-    );
-    assert!(world.propfind("/drive", "1").await.1.contains("new.txt"));
-    assert_eq!(world.calls("upload_request"), 0);
-    assert_eq!(put(&world, "/drive/new.txt", "the real one").await, 204);
-    assert_eq!(world.cloud.read("/new.txt").unwrap(), b"the real one");
-    assert_eq!(world.calls("upload_complete"), 1);
-    assert_eq!(put(&world, "/drive/empty.txt", "").await, 201);
-    eventually("it becomes real when nothing follows", || {
-        world.cloud.stat("/empty.txt").is_some()
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_spool_acknowledged_survives_a_kill_and_is_readable_meanwhile() {
-    let mut world = world("back", |_| {}).await;
-    world.propfind("/drive", "1").await;
-    world
-        .cloud
-        .fault(Fault::forever("upload_request", FaultKind::Status(502, None)));
-    let bytes = vec![9; 200_000];
-    for n in 0..5 {
-        assert_eq!(put(&world, &format!("/drive/{n}.bin"), bytes.clone()).await, 201);
-    }
-    let answer = world
-        .request("GET", "/drive/3.bin")
-        .header("range", "bytes=199990-")
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(
-        (answer.status().as_u16(), answer.bytes().await.unwrap().len()),
-        (206, 10)
-    );
-    let moved = world
-        .request("MOVE", "/drive/1.bin")
-        .header("destination", world.url("/drive/moved.bin"));
-    assert_eq!(moved.send().await.unwrap().status(), 201);
-    assert_eq!(
-        world
-            .request("DELETE", "/drive/2.bin")
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        204
-    );
-    world.restart();
-    let (_, body) = world.propfind("/drive", "1").await;
-    for (name, shown) in [
-        ("0.bin", true),
-        ("1.bin", false),
-        ("2.bin", false),
-        ("moved.bin", true),
-    ] {
-        assert_eq!(
-            body.contains(&format!("/drive/{name}<")),
-            shown,
-            "{name} in {body}"
-        );
-    }
-    assert_eq!(world.get("/drive/moved.bin").await.bytes().await.unwrap(), bytes);
-    world.cloud.clear_faults();
-    world.restart();
-    for name in ["/0.bin", "/3.bin", "/4.bin", "/moved.bin"] {
-        eventually(name, || {
-            world.cloud.read(name).is_some_and(|stored| stored == bytes)
-        })
-        .await;
-    }
-    assert!(world.cloud.stat("/2.bin").is_none() && world.cloud.stat("/1.bin").is_none());
-    eventually("the spool is empty", || spool(&world) == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -500,28 +424,26 @@ async fn files_are_copied_from_a_share_into_the_drive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_puts_of_one_name_the_later_wins_and_a_repeated_one_joins() {
-    let world = world("through", |_| {}).await;
-    let (one, two) = (vec![1; 150_000], vec![2; 150_000]);
-    world.cloud.settings().upload_rate = Some(200_000);
-    let (first, second, repeated) = tokio::join!(
-        put(&world, "/drive/a.bin", one.clone()),
-        put(&world, "/drive/b.bin", two.clone()),
-        put(&world, "/drive/b.bin", two.clone()),
+async fn what_is_written_through_one_mount_shows_in_the_other_of_the_same_account() {
+    let world = World::start_with(
+        options(),
+        "",
+        |_| {},
+        |cloud| account(cloud, "/one", "") + &account(cloud, "/two", "strategy = \"proxy\""),
+    )
+    .await;
+    assert_eq!(world.propfind("/two", "1").await.0, 207);
+    assert_eq!(put(&world, "/one/new.txt", "new").await, 201);
+    assert!(world.propfind("/two", "1").await.1.contains("/two/new.txt"));
+    assert_eq!(world.get("/two/new.txt").await.text().await.unwrap(), "new");
+    assert_eq!(
+        world
+            .request("DELETE", "/two/new.txt")
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        204
     );
-    assert!(
-        [first, second, repeated]
-            .iter()
-            .all(|status| [201, 204].contains(status))
-    );
-    assert_eq!(world.cloud.read("/b.bin").unwrap(), two);
-    // Three parts for each of two files: the repeated one has sent none.
-    assert_eq!(world.calls("put_part"), 6);
-    let (first, second) = tokio::join!(
-        put(&world, "/drive/c.bin", one.clone()),
-        put(&world, "/drive/c.bin", two.clone())
-    );
-    assert!(first < 300 && second < 300);
-    let stored = world.cloud.read("/c.bin").unwrap();
-    assert!(stored == one || stored == two, "a mixture");
+    assert_eq!(world.propfind("/one/new.txt", "0").await.0, 404);
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::config::{self, Config};
 use crate::delivery::redirect_refused;
 use crate::drive::{Drive, build};
+use crate::tree::spool::Spool;
 
 use super::{Failure, say, wrong_mount};
 
@@ -28,6 +29,12 @@ pub async fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
     }
     if json {
         say(&report::json(&outcomes));
+    } else if let Some((files, bytes)) = Spool::waiting_in(&config.upload.spool_dir) {
+        let bytes = bytesize::ByteSize(bytes);
+        let dir = config.upload.spool_dir.display();
+        say(&format!(
+            "queue  {files} files ({bytes}) in {dir} wait to be sent by the running server"
+        ));
     }
     let well = outcomes.iter().all(|outcome| outcome.failures.is_empty());
     Ok(if well {
