@@ -264,10 +264,12 @@ async fn a_broken_listing_resets_its_stream_under_http_2_too() {
     world
         .cloud
         .fault(dav123::sim::Fault::forever("list", kind).after(1));
-    let broken = propfind("/drive/big").await.unwrap();
-    assert_eq!(broken.status(), 207);
-    assert_eq!(broken.version(), reqwest::Version::HTTP_2);
-    assert!(broken.bytes().await.is_err());
+    // The reset may overtake the head of the answer: then there is no answer at all, which is as good.
+    if let Ok(broken) = propfind("/drive/big").await {
+        assert_eq!(broken.status(), 207);
+        assert_eq!(broken.version(), reqwest::Version::HTTP_2);
+        assert!(broken.bytes().await.is_err());
+    }
     // The connection itself goes on.
     world.cloud.clear_faults();
     let whole = propfind("/drive/big").await.unwrap().text().await.unwrap();
