@@ -63,7 +63,7 @@ pub fn open(config: &Config) -> Result<Vec<Arc<dyn Drive>>, BuildError> {
         .collect()
 }
 
-/// Where the token of an account outlives the run; `dav123 login` writes it, every run reads it.
+/// Where the token of an account outlives the run; one run writes it, the next reads it.
 pub fn kept_token(state_dir: &Path, account: &config::Account) -> KeptToken {
     KeptToken::new(state_dir, &identity(account))
 }

@@ -11,10 +11,10 @@ impl Error {
         let call = self.call;
         match &self.reason {
             Reason::Session(said) => format!(
-                "123pan does not accept the token of this account any more ({said}): sign in again with `dav123 login`, or give a password."
+                "123pan does not accept the token of this account any more ({said}): give a new access_token, or a password."
             ),
             Reason::NoPassword(said) => format!(
-                "123pan does not accept the access token of this account ({said}) and there is no password to sign in with: give a new access_token or a password, or run `dav123 login`."
+                "123pan does not accept the access token of this account ({said}) and there is no password to sign in with: give a new access_token, or a password."
             ),
             Reason::FreshTokenRefused(said) => format!(
                 "123pan refuses the token that it gave a moment ago ({said}); look on 123pan's web page whether the account is signed in on too many devices."
@@ -23,7 +23,7 @@ impl Error {
                 "The access token holds characters that no token has: copy it again, without quotes and line breaks.".to_owned()
             }
             Reason::PasswordRefused { said, .. } if call == TOKEN_CALL => format!(
-                "123pan's Open platform refuses client_id and client_secret ({said}); dav123 will not try again until the configuration or the token changes: correct them."
+                "123pan's Open platform refuses client_id and client_secret ({said}); dav123 will not try again: correct them and start it again."
             ),
             Reason::PasswordRefused { said, long } => {
                 let hint = if *long {
@@ -32,11 +32,11 @@ impl Error {
                     ""
                 };
                 format!(
-                    "123pan refuses this user name and password ({said}); dav123 will not try again until the configuration or the token changes: correct them, or run `dav123 login`.{hint}"
+                    "123pan refuses this user name and password ({said}); dav123 will not try again: correct them and start it again.{hint}"
                 )
             }
             Reason::Risk(said) => format!(
-                "123pan's risk control asks for a person ({said}): sign in once on 123pan's web page from the same network, or change the password there; or use an access_token. Until the configuration or the token changes (`dav123 login`), dav123 makes no more calls."
+                "123pan's risk control asks for a person ({said}): sign in once on 123pan's web page from the same network, or change the password there; or use an access_token. Then start dav123 again; until then it makes no more calls."
             ),
             Reason::Banned(said) => format!(
                 "123pan has banned this network address ({said}): wait some hours or use another network, then restart dav123; until then it makes no more calls."
