@@ -35,6 +35,9 @@ struct Inner {
     /// COPY with `Depth: 0`.
     shallow: bool,
     put: Put,
+    /// The client waits for `100 Continue`: it need not send a body that is not needed. Any other client is
+    /// sending already, and most take a connection that closes under their hands for a failure: its body is read and thrown away.
+    waits: bool,
     state: Mutex<State>,
 }
 
@@ -46,12 +49,13 @@ struct State {
 }
 
 impl Work {
-    pub(super) fn new(root: TreePath, leaf: Option<TreePath>, shallow: bool, put: Put) -> Self {
+    pub(super) fn new(root: TreePath, leaf: Option<TreePath>, shallow: bool, put: Put, waits: bool) -> Self {
         Self(Arc::new(Inner {
             root,
             leaf,
             shallow,
             put,
+            waits,
             state: Mutex::default(),
         }))
     }
@@ -144,7 +148,7 @@ impl GuardedFileSystem<Work> for Adapter {
             }
             let receiving = self.tree.receive(&path, work.0.put.clone()).await;
             let receiving = receiving.map_err(|error| work.fail(error))?;
-            work.state().skip = receiving.is_known();
+            work.state().skip = work.0.waits && receiving.is_known();
             let upload = Upload {
                 work: work.clone(),
                 receiving: Some(receiving),

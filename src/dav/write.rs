@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Buf;
 use dav_server::{DavHandler, DavMethod, DavMethodSet};
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HOST};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, EXPECT, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -126,7 +126,8 @@ impl Writing {
         let accepted = put.modified.is_some() && matches!(method.as_str(), "PUT" | "COPY" | "MOVE");
         let shallow = head.headers.get("depth").is_some_and(|depth| depth == "0");
         let leaf = (method.as_str() == "COPY").then(|| ctx.path.clone());
-        let work = Work::new(ctx.root.clone(), leaf, shallow, put.clone());
+        let waits = head.headers.contains_key(EXPECT);
+        let work = Work::new(ctx.root.clone(), leaf, shallow, put.clone(), waits);
         let handler = self.handler(&ctx.root);
         let principal = ctx.user.to_string();
         let response = if method == http::Method::PUT {

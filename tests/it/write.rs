@@ -114,6 +114,29 @@ async fn known_content_is_stored_without_its_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_wait_may_send_the_body_of_known_content() {
+    let bytes = vec![4; 8_000_000];
+    let known = bytes.clone();
+    let world = world("through", move |cloud| {
+        cloud.add_file("/known.bin", known);
+    })
+    .await;
+    for n in 0..3 {
+        let put = world
+            .request("PUT", &format!("/drive/{n}.bin"))
+            .body(bytes.clone());
+        let answer = put
+            .header("oc-checksum", format!("MD5:{}", hex(&bytes)))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 201);
+        assert_eq!(world.cloud.stat(&format!("/{n}.bin")).unwrap().0, 8_000_000);
+    }
+    assert_eq!(world.calls("put_part"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_checksum_or_a_short_body_changes_nothing() {
     for mode in ["through", "back"] {
         let world = world(mode, |cloud| {
