@@ -17,9 +17,10 @@ use dav_server::fs::{
     OpenOptions, ReadDirMeta,
 };
 use futures_util::stream;
-use http::StatusCode;
+use http::{Method, StatusCode};
 
-use super::lock::tree_path;
+use super::lock_view::tree_path;
+use super::{date, patch};
 use crate::drive::{Entry, Error, ErrorKind};
 use crate::tree::{Put, Receiving, Resource, Tree, TreePath};
 
@@ -28,17 +29,27 @@ use crate::tree::{Put, Receiving, Resource, Tree, TreePath};
 pub(super) struct Work(Arc<Inner>);
 
 struct Inner {
-    /// The subtree that the user sees as its root.
-    root: TreePath,
-    /// What is looked at as a leaf: the source of a COPY.
-    leaf: Option<TreePath>,
-    /// COPY with `Depth: 0`.
-    shallow: bool,
-    put: Put,
-    /// The client waits for `100 Continue`: it need not send a body that is not needed. Any other client is
-    /// sending already, and most take a connection that closes under their hands for a failure: its body is read and thrown away.
-    waits: bool,
+    asked: Asked,
     state: Mutex<State>,
+}
+
+/// What a request says that dav-server does not hand on.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) method: Method,
+    /// The user's name.
+    pub(super) user: Arc<str>,
+    /// The subtree that the user sees as its root.
+    pub(super) root: TreePath,
+    /// What is looked at as a leaf: the source of a COPY.
+    pub(super) leaf: Option<TreePath>,
+    /// COPY with `Depth: 0`.
+    pub(super) shallow: bool,
+    pub(super) put: Put,
+    /// The life that is wished for a lock.
+    pub(super) wish: Option<Duration>,
+    /// The tokens of the `If` header.
+    pub(super) tokens: Vec<String>,
 }
 
 #[derive(Default)]
@@ -46,22 +57,49 @@ struct State {
     fault: Option<Error>,
     /// The body is not needed: 123pan has the content.
     skip: bool,
+    /// Paths at which nothing was found.
+    missing: Vec<TreePath>,
 }
 
 impl Work {
-    pub(super) fn new(root: TreePath, leaf: Option<TreePath>, shallow: bool, put: Put, waits: bool) -> Self {
+    pub(super) fn new(asked: Asked) -> Self {
         Self(Arc::new(Inner {
-            root,
-            leaf,
-            shallow,
-            put,
-            waits,
+            asked,
             state: Mutex::default(),
         }))
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        &self.0.asked.method
+    }
+
+    pub(super) fn user(&self) -> &str {
+        &self.0.asked.user
+    }
+
+    /// The life that is wished for a lock.
+    pub(super) fn wish(&self) -> Option<Duration> {
+        self.0.asked.wish
+    }
+
+    /// The tokens that were submitted.
+    pub(super) fn tokens(&self) -> &[String] {
+        &self.0.asked.tokens
+    }
+
+    /// Whether dav-server has found nothing at a path.
+    pub(super) fn is_missing(&self, path: &TreePath) -> bool {
+        self.state().missing.contains(path)
+    }
+
+    /// Puts an error into the slot.
+    pub(super) fn refuse(&self, error: Error) {
+        tracing::debug!(kind = ?error.kind(), %error, "refused");
+        self.state().fault = Some(error);
     }
 
     /// The error that dav-server could not carry.
@@ -74,7 +112,7 @@ impl Work {
     }
 
     fn path(&self, path: &DavPath) -> FsResult<TreePath> {
-        tree_path(&self.0.root, path).ok_or(FsError::NotFound)
+        tree_path(&self.0.asked.root, path).ok_or(FsError::NotFound)
     }
 
     /// What dav-server is told; the rest waits in the slot. That something is missing or there already has its own
@@ -84,8 +122,7 @@ impl Work {
             ErrorKind::NotFound => FsError::NotFound,
             ErrorKind::Exists => FsError::Exists,
             _ => {
-                tracing::debug!(kind = ?error.kind(), %error, "refused");
-                self.state().fault = Some(error);
+                self.refuse(error);
                 FsError::Forbidden
             }
         }
@@ -111,7 +148,12 @@ impl Adapter {
 
     async fn resolve(&self, path: &DavPath, work: &Work) -> FsResult<Resource> {
         let path = work.path(path)?;
-        self.tree.resolve(&path).await.map_err(|error| work.fail(error))
+        self.tree.resolve(&path).await.map_err(|error| {
+            if error.kind() == ErrorKind::NotFound {
+                work.state().missing.push(path);
+            }
+            work.fail(error)
+        })
     }
 }
 
@@ -146,9 +188,9 @@ impl GuardedFileSystem<Work> for Adapter {
                     done: None,
                 }) as Box<dyn DavFile>);
             }
-            let receiving = self.tree.receive(&path, work.0.put.clone()).await;
+            let receiving = self.tree.receive(&path, work.0.asked.put.clone()).await;
             let receiving = receiving.map_err(|error| work.fail(error))?;
-            work.state().skip = work.0.waits && receiving.is_known();
+            work.state().skip = receiving.is_known();
             let upload = Upload {
                 work: work.clone(),
                 receiving: Some(receiving),
@@ -171,7 +213,7 @@ impl GuardedFileSystem<Work> for Adapter {
     fn metadata<'a>(&'a self, path: &'a DavPath, work: &'a Work) -> FsFuture<'a, Box<dyn DavMetaData>> {
         Box::pin(async move {
             let resource = self.resolve(path, work).await?;
-            let leaf = work.0.leaf.as_ref() == Some(&resource.path);
+            let leaf = work.0.asked.leaf.as_ref() == Some(&resource.path);
             Ok(Box::new(Meta {
                 entry: resource.entry,
                 leaf,
@@ -206,7 +248,11 @@ impl GuardedFileSystem<Work> for Adapter {
 
     fn remove_file<'a>(&'a self, path: &'a DavPath, work: &'a Work) -> FsFuture<'a, ()> {
         Box::pin(async move {
-            let resource = self.resolve(path, work).await?;
+            let resource = match self.resolve(path, work).await {
+                // The target of a COPY or MOVE has gone by itself.
+                Err(FsError::NotFound) if *work.method() != Method::DELETE => return Ok(()),
+                resource => resource?,
+            };
             self.tree
                 .remove(&resource)
                 .await
@@ -225,7 +271,10 @@ impl GuardedFileSystem<Work> for Adapter {
     fn copy<'a>(&'a self, from: &'a DavPath, to: &'a DavPath, work: &'a Work) -> FsFuture<'a, ()> {
         Box::pin(async move {
             let resource = self.resolve(from, work).await?;
-            let copied = self.tree.copy(&resource, &work.path(to)?, work.0.shallow).await;
+            let copied = self
+                .tree
+                .copy(&resource, &work.path(to)?, work.0.asked.shallow)
+                .await;
             copied.map(drop).map_err(|error| work.fail(error))
         })
     }
@@ -246,61 +295,21 @@ impl GuardedFileSystem<Work> for Adapter {
     ) -> FsFuture<'a, Vec<(StatusCode, DavProp)>> {
         Box::pin(async move {
             let resource = self.resolve(path, work).await?;
-            let (times, dead): (Vec<_>, Vec<_>) = patch
-                .into_iter()
-                .partition(|(_, property)| super::times::is_time(property));
-            let named = |property: &DavProp| {
-                (
-                    property.namespace.clone().unwrap_or_default(),
-                    property.name.clone(),
-                )
+            let plan = match patch::plan(patch) {
+                Ok(plan) => plan,
+                Err(refused) => return Ok(refused),
             };
-            let changes = dead
-                .iter()
-                .map(|(set, property)| {
-                    let xml = property.xml.as_deref().filter(|_| *set).map(element);
-                    (named(property), xml)
-                })
-                .collect();
             self.tree
-                .set_properties(&resource, changes)
+                .set_properties(&resource, plan.dead)
                 .await
                 .map_err(|error| work.fail(error))?;
-            let mut answers = Vec::new();
-            for (set, property) in times {
-                let (property, time) = super::times::real(property);
-                let status = match time.filter(|_| set) {
-                    Some(time) => {
-                        let set = self.tree.set_modified(&resource, time).await;
-                        set.map_err(|error| work.fail(error))?;
-                        StatusCode::OK
-                    }
-                    None if set => StatusCode::CONFLICT,
-                    None => StatusCode::OK,
-                };
-                answers.push((status, property));
+            if let Some(time) = plan.modified {
+                let set = self.tree.set_modified(&resource, time).await;
+                set.map_err(|error| work.fail(error))?;
             }
-            answers.extend(dead.into_iter().map(|(_, property)| {
-                (
-                    StatusCode::OK,
-                    DavProp {
-                        xml: None,
-                        ..property
-                    },
-                )
-            }));
-            Ok(answers)
+            Ok(plan.answers)
         })
     }
-}
-
-/// The element without the XML declaration that dav-server puts before it.
-fn element(xml: &[u8]) -> Vec<u8> {
-    let declared = xml
-        .starts_with(b"<?xml")
-        .then(|| xml.windows(2).position(|two| two == b"?>"));
-    let at = declared.flatten().map_or(0, |at| at + 2);
-    xml.get(at..).unwrap_or_default().trim_ascii_start().to_vec()
 }
 
 /// An entry as dav-server's metadata.
@@ -316,8 +325,11 @@ impl DavMetaData for Meta {
     }
 
     fn modified(&self) -> FsResult<SystemTime> {
+        // dav-server writes it as an HTTP date, which panics beyond the year 9999.
         match u64::try_from(self.entry.modified) {
-            Ok(seconds @ 1..) => Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)),
+            Ok(seconds) if date::is_known(self.entry.modified) => {
+                Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+            }
             _ => Err(FsError::NotImplemented),
         }
     }

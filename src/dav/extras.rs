@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::lock::LockTable;
+use super::lock::Around;
+use super::lock_view::LockTable;
 use crate::drive::Entry;
 use crate::tree::{DeadProperty, Mount, Resource, Tree, TreePath};
 
@@ -10,33 +11,27 @@ use crate::tree::{DeadProperty, Mount, Resource, Tree, TreePath};
 #[derive(Debug)]
 pub struct Extras {
     tree: Arc<Tree>,
-    locks: Arc<LockTable>,
     /// The mount, if any file in it has dead properties.
     with_properties: Option<Arc<Mount>>,
-    locked: bool,
-    path: TreePath,
-    /// The user's root, which hrefs begin below.
-    root: TreePath,
-    /// The percent-encoded prefix of hrefs.
-    prefix: String,
+    /// The locks as they were when the listing began.
+    locks: Around,
 }
 
 impl Extras {
+    /// Those of a resource and its members. `root` is the user's, `prefix` (percent-encoded) what hrefs begin with.
     pub(super) fn new(
         tree: &Arc<Tree>,
-        locks: &Arc<LockTable>,
+        locks: &LockTable,
         of: &Resource,
         root: &TreePath,
         prefix: &str,
     ) -> Self {
         Self {
             with_properties: of.mount.clone().filter(|mount| tree.has_properties(mount)),
-            locked: !locks.is_empty(),
+            locks: locks.around(&of.path, |locked| {
+                super::href(prefix, &locked.below(root).unwrap_or_default(), false)
+            }),
             tree: tree.clone(),
-            locks: locks.clone(),
-            path: of.path.clone(),
-            root: root.clone(),
-            prefix: prefix.to_owned(),
         }
     }
 
@@ -50,12 +45,6 @@ impl Extras {
 
     /// The `D:activelock` elements of the resource (no name) or of a member.
     pub(super) fn locks(&self, member: Option<&str>) -> Vec<u8> {
-        if !self.locked {
-            return Vec::new();
-        }
-        let path = member.map_or_else(|| self.path.clone(), |name| self.path.child(name));
-        self.locks.active(&path, |locked| {
-            super::href(&self.prefix, &locked.below(&self.root).unwrap_or_default(), false)
-        })
+        member.map_or_else(|| self.locks.own.clone(), |name| self.locks.of(name))
     }
 }

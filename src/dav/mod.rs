@@ -9,18 +9,23 @@ mod adapter;
 pub mod agent;
 pub mod asked;
 pub mod date;
+mod destination;
 pub mod encode;
 mod extras;
 pub mod frames;
+mod if_header;
 mod lock;
+mod lock_view;
 pub mod multistatus;
+mod patch;
 pub mod property;
 mod propfind;
 pub mod refusal;
 mod request;
-mod times;
+mod upload;
 pub mod way;
 mod write;
+mod xml;
 
 use std::sync::Arc;
 
@@ -121,12 +126,19 @@ impl Dav {
             "PROPFIND" => self.propfind(request, ctx).await,
             "OPTIONS" => Ok(options(self.tree.mounts(), request, ctx).await),
             "PUT" | "MKCOL" | "DELETE" | "MOVE" | "COPY" | "PROPPATCH" | "LOCK" | "UNLOCK" => {
-                // A COPY changes only its destination: from a share into a drive is fine.
-                let copied_to = (request.method().as_str() == "COPY")
-                    .then(|| self.writing.destination_of(request.headers(), &ctx.root))
+                let (head, body) = request.into_parts();
+                let to = matches!(head.method.as_str(), "COPY" | "MOVE")
+                    .then(|| self.writing.destination_of(&head, &ctx.root))
                     .flatten();
-                let changed = copied_to.as_ref().unwrap_or(&ctx.path);
-                match read_only(self.tree.mounts(), changed, ctx.writable) {
+                let refused = |path: &TreePath| read_only(self.tree.mounts(), path, ctx.writable);
+                // A COPY changes only its destination: from a share into a drive is fine.
+                let reason = match to {
+                    Some(to) if head.method.as_str() == "COPY" => refused(&to),
+                    Some(to) => refused(&ctx.path).or_else(|| refused(&to)),
+                    None => refused(&ctx.path),
+                };
+                let request = Request::from_parts(head, body);
+                match reason {
                     None => self.writing.handle(request, ctx).await,
                     Some(reason) => Err(refuse_write(request, reason).await.into()),
                 }

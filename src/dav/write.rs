@@ -1,32 +1,40 @@
 //! The writing methods: what we see to ourselves, around dav-server, which does the rest.
 //!
-//! Before: the mount may be written to; the path and `Destination` are put into one form; another host's `Destination` is
-//! 502 (T15); partial PUT is refused; sizes, checksum and time are taken out of the headers, because dav-server counts after
-//! `flush` (T10) and checks no checksum (T11). After: the error that dav-server could not carry (T14), and what was
-//! accepted of the headers.
+//! Before ([`Writing::handle`], `asked`): headers that dav-server reads as if they were not there when they are odd
+//! are read here and refused; the path and `Destination` are put into one form; another host's `Destination` is 502 (T15);
+//! partial PUT is refused; what would destroy the target of a COPY or MOVE and then fail is found out first,
+//! because dav-server removes the target before it asks for the change; sizes, checksum and time are taken out of the headers,
+//! because dav-server counts after `flush` (T10) and checks no checksum (T11).
+//! After: the error that dav-server could not carry (T14), what was accepted of the headers, and the rest of a
+//! PUT's body, so that the answer reaches a client that sends before it reads (`upload`).
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use dav_server::{DavHandler, DavMethod, DavMethodSet};
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, EXPECT, HOST};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as HttpBody;
 use http_body_util::Full;
 
-use super::adapter::{Adapter, Work};
-use super::lock::{LockTable, LockView};
+use super::adapter::{Adapter, Asked, Work};
+use super::destination::{self, Destination};
+use super::lock_view::{AT_WORK, LockTable, LockView};
 use super::refusal::{Refusal, Refused};
-use super::request::read_xml;
-use super::{Ctx, times};
+use super::request::{drain, read_xml};
+use super::upload::Incoming;
+use super::{Ctx, WRITING, if_header, patch, xml};
 use crate::body::Body;
-use crate::tree::{Put, Tree, TreePath};
+use crate::drive::{Error, ErrorKind};
+use crate::tree::{Put, Resource, Tree, TreePath};
+
+/// Bytes of the body of a LOCK at the most: its `owner` is kept in memory as long as the lock lives.
+const LOCK_LIMIT: usize = 4 * 1024;
 
 /// One dav-server for each root that users see.
 #[derive(Debug)]
@@ -61,7 +69,7 @@ impl Writing {
     fn handler(&self, root: &TreePath) -> DavHandler<Work> {
         let mut handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
         let handler = handlers.entry(root.clone()).or_insert_with(|| {
-            let locks = LockView::new(self.locks.clone(), self.tree.clone(), root.clone());
+            let locks = LockView::new(self.locks.clone(), self.tree.clone(), root.clone(), &self.prefix);
             let mut methods = DavMethodSet::none();
             for method in [
                 DavMethod::Put,
@@ -95,180 +103,313 @@ impl Writing {
         B::Error: std::error::Error + Send + Sync + 'static,
     {
         let (mut head, body) = request.into_parts();
-        let method = head.method.clone();
+        let to = match self.prepare(&mut head, ctx).await {
+            Ok(to) => to,
+            Err(Refusal::Refused(refused)) => {
+                let close = drain(&head.headers, head.version, body).await;
+                return Err(refused.closing(close).into());
+            }
+            Err(fault) => return Err(fault),
+        };
+        let (method, version) = (head.method.clone(), head.version);
+        let (work, modified) = match self.asked(&mut head, ctx) {
+            Ok(asked) => {
+                let modified = asked.put.modified;
+                (Work::new(asked), modified)
+            }
+            Err(refused) => {
+                let close = drain(&head.headers, version, body).await;
+                return Err(refused.closing(close).into());
+            }
+        };
+        let response = if method == Method::PUT {
+            let incoming = Incoming::new(body, &head.headers, version);
+            let response = self.dav(head, incoming.reader(work.clone()), &work, ctx).await;
+            let close = incoming.finish(work.skips_body(), response.status()).await;
+            closing(response, close)
+        } else {
+            let body = self.body(&method, version, body).await?;
+            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+            self.dav(head, Full::new(body), &work, ctx).await
+        };
+        let status = response.status();
+        let done = match method.as_str() {
+            // With the leaf view all is done or nothing: a multistatus would be of the target that could not be removed.
+            "MOVE" | "COPY" | "DELETE" => status.is_success() && status != StatusCode::MULTI_STATUS,
+            _ => status.is_success(),
+        };
+        if !done {
+            return match work.take_fault() {
+                Some(fault) => Err(not_allowed(fault)),
+                None => Ok(explained(response, &method)),
+            };
+        }
+        let mut response = response;
+        if let Some(modified) = modified
+            && self.accepts_time(&method, ctx, to, modified).await
+        {
+            response
+                .headers_mut()
+                .insert("x-oc-mtime", HeaderValue::from_static("accepted"));
+        }
+        Ok(response)
+    }
+
+    /// Hands a request to dav-server.
+    async fn dav<B>(&self, head: Parts, body: B, work: &Work, ctx: &Ctx) -> Response<Body>
+    where
+        B: HttpBody + Send,
+        B::Data: Buf + Send + 'static,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        let handler = self.handler(&ctx.root);
+        let answer = handler.handle_guarded(
+            Request::from_parts(head, body),
+            ctx.user.to_string(),
+            work.clone(),
+        );
+        AT_WORK.scope(work.clone(), answer).await.map(Body::Dav)
+    }
+
+    /// Puts the path and the headers into the form that dav-server reads; says where something is to be copied or moved.
+    async fn prepare(&self, head: &mut Parts, ctx: &Ctx) -> Result<Option<TreePath>, Refusal> {
+        let bad = |sentence: &'static str| Refusal::from(Refused::new(StatusCode::BAD_REQUEST, sentence));
+        let method = head.method.as_str();
         let slash = head.uri.path().ends_with('/');
-        let encoded = TreePath::from_decoded(&self.prefix)
-            .unwrap_or_default()
-            .join(&ctx.relative());
-        head.uri = uri(&encoded, slash)?;
-        head.headers.remove("x-litmus");
-        let to = self.destination_of(&head.headers, &ctx.root);
-        if let Some(to) = head.headers.get("destination").cloned() {
-            let to = self.destination(&head, &to)?;
-            head.headers.insert("destination", to);
-        }
-        if head.headers.contains_key(CONTENT_RANGE) {
-            let sentence = "A part of a file cannot be put; put the whole file.";
-            return Err(Refused::new(StatusCode::BAD_REQUEST, sentence)
-                .closing(true)
-                .into());
-        }
-        if method == http::Method::PUT && slash {
+        if method == "PUT" && slash {
             let sentence = "A folder cannot be put; make it with MKCOL.";
-            return Err(Refused::new(StatusCode::METHOD_NOT_ALLOWED, sentence)
-                .closing(true)
-                .into());
+            let refused = Refused::new(StatusCode::METHOD_NOT_ALLOWED, sentence);
+            return Err(refused.allowing(WRITING).into());
         }
-        if method.as_str() == "UNLOCK" {
+        if method == "PUT" && head.headers.contains_key(CONTENT_RANGE) {
+            return Err(bad("A part of a file cannot be put; put the whole file."));
+        }
+        let to = if matches!(method, "MOVE" | "COPY") {
+            let to = destination::read(head, &self.url_path())?
+                .ok_or_else(|| bad("A Destination header must say where to."))?;
+            let overwrite = overwrite(&head.headers)?;
+            head.headers.insert(
+                "overwrite",
+                HeaderValue::from_static(if overwrite { "T" } else { "F" }),
+            );
+            let Destination { path, header } = to;
+            head.headers.insert("destination", header);
+            let to = ctx.root.join(&path);
+            self.spare_target(method, ctx, &to).await?;
+            Some(to)
+        } else {
+            None
+        };
+        self.depth(head, ctx).await?;
+        if method == "UNLOCK" {
             angle_brackets(&mut head.headers);
         }
-        let put = announced(&head.headers);
-        let accepted = put.modified.is_some() && matches!(method.as_str(), "PUT" | "COPY" | "MOVE");
-        let shallow = head.headers.get("depth").is_some_and(|depth| depth == "0");
-        let leaf = (method.as_str() == "COPY").then(|| ctx.path.clone());
-        let waits = head.headers.contains_key(EXPECT);
-        let work = Work::new(ctx.root.clone(), leaf, shallow, put.clone(), waits);
-        let handler = self.handler(&ctx.root);
-        let principal = ctx.user.to_string();
-        let response = if method == http::Method::PUT {
+        head.headers.remove("x-litmus");
+        head.uri = uri(&self.url_path().join(&ctx.relative()), slash)?;
+        Ok(to)
+    }
+
+    /// Takes out of the headers what dav-server does not hand on.
+    fn asked(&self, head: &mut Parts, ctx: &Ctx) -> Result<Asked, Refused> {
+        let headers = &mut head.headers;
+        let conditions = conditions(headers)?;
+        let put = announced(headers);
+        let wish = wish(headers);
+        headers.remove("timeout");
+        if head.method == Method::PUT {
             for name in [
                 "content-length",
                 "x-expected-entity-length",
                 "oc-checksum",
                 "content-md5",
             ] {
-                head.headers.remove(name);
+                headers.remove(name);
             }
-            let body = Wanted {
-                body,
-                work: work.clone(),
-            };
-            handler
-                .handle_guarded(Request::from_parts(head, Box::pin(body)), principal, work.clone())
-                .await
-        } else {
-            let body = read_xml(head.version, body).await?;
-            let body = if method.as_str() == "PROPPATCH" {
-                times::rename(body)
-            } else {
-                body
-            };
-            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-            handler
-                .handle_guarded(
-                    Request::from_parts(head, Full::new(body)),
-                    principal,
-                    work.clone(),
-                )
-                .await
-        };
-        let status = response.status();
-        if let Some(fault) = work
-            .take_fault()
-            .filter(|_| status.is_client_error() || status.is_server_error())
-        {
-            return Err(fault.into());
         }
-        let mut response = response.map(Body::Dav);
-        if status.is_success() && status != StatusCode::MULTI_STATUS {
-            if let (true, Some(modified)) = (accepted, put.modified) {
-                self.set_time(&method, to, modified).await?;
-                response
-                    .headers_mut()
-                    .insert("x-oc-mtime", HeaderValue::from_static("accepted"));
-            }
-        } else if matches!(status.as_u16(), 400..) {
-            return Ok(explained(response));
-        }
-        Ok(response)
+        Ok(Asked {
+            method: head.method.clone(),
+            user: ctx.user.clone(),
+            root: ctx.root.clone(),
+            leaf: (head.method.as_str() == "COPY").then(|| ctx.path.clone()),
+            shallow: headers.get("depth").is_some_and(|depth| depth == "0"),
+            put,
+            wish,
+            tokens: conditions.unwrap_or_default(),
+        })
     }
 
-    /// COPY and MOVE with `X-OC-Mtime`: the time is set at the destination. A PUT has it in its row already.
-    async fn set_time(
-        &self,
-        method: &http::Method,
-        to: Option<TreePath>,
-        modified: i64,
-    ) -> Result<(), Refusal> {
-        if method == http::Method::PUT {
+    /// The body of any method but PUT, which dav-server will parse.
+    async fn body<B: HttpBody>(&self, method: &Method, version: Version, body: B) -> Result<Bytes, Refused> {
+        let body = read_xml(version, body).await?;
+        match method.as_str() {
+            "LOCK" if body.len() > LOCK_LIMIT => Err(Refused::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body of a LOCK can have 4 KiB; make the owner shorter.",
+            )),
+            "LOCK" => xml::check(&body).map(|()| body),
+            "PROPPATCH" => xml::check(&body).map(|()| patch::rename(body)),
+            _ => Ok(body),
+        }
+    }
+
+    /// `Depth` (RFC 4918 9.6.1, 9.8.3, 9.9.2): a folder goes with all that is in it or not at all. dav-server takes rubbish for no
+    /// header, and would remove all of a folder for `Depth: 0`.
+    async fn depth(&self, head: &Parts, ctx: &Ctx) -> Result<(), Refusal> {
+        let Some(depth) = head.headers.get("depth") else {
+            return Ok(());
+        };
+        let depth = depth.as_bytes().trim_ascii();
+        let infinity = depth.eq_ignore_ascii_case(b"infinity");
+        let served = match head.method.as_str() {
+            "COPY" | "LOCK" => infinity || depth == b"0",
+            "MOVE" => infinity,
+            "DELETE" if depth == b"0" || depth == b"1" => match self.tree.resolve(&ctx.path).await {
+                Ok(resource) => !resource.is_folder(),
+                Err(_) => true,
+            },
+            "DELETE" => infinity,
+            _ => true,
+        };
+        if served {
             return Ok(());
         }
-        let Some(to) = to else { return Ok(()) };
-        let resource = self.tree.resolve(&to).await?;
-        let seconds = std::time::Duration::from_secs(u64::try_from(modified).unwrap_or(0));
-        Ok(self
-            .tree
-            .set_modified(&resource, std::time::SystemTime::UNIX_EPOCH + seconds)
-            .await?)
+        let sentence = "This Depth is not served here; leave the header out, or say infinity.";
+        Err(Refused::new(StatusCode::BAD_REQUEST, sentence).into())
     }
 
-    /// The `Destination` (RFC 4918 10.3) in the form that dav-server reads: an encoded path.
-    fn destination(&self, head: &Parts, value: &HeaderValue) -> Result<HeaderValue, Refusal> {
-        let bad = |status, sentence: &'static str| Refusal::from(Refused::new(status, sentence));
-        let text = std::str::from_utf8(value.as_bytes())
-            .map_err(|_| bad(StatusCode::BAD_REQUEST, "The Destination header cannot be read."))?;
-        let path = match text.split_once("://") {
-            None => text,
-            Some((_, rest)) => {
-                let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-                if !is_us(&head.headers, &head.uri, host) {
-                    let sentence =
-                        "The Destination is on another server; only this one can be copied and moved to.";
-                    return Err(bad(StatusCode::BAD_GATEWAY, sentence));
-                }
-                &rest[rest.len() - path.len()..]
-            }
-        };
-        let path = path.split(['?', '#']).next().unwrap_or_default();
-        let slash = path.ends_with('/');
-        let path = TreePath::parse(path)
-            .map_err(|error| Refusal::from(Refused::new(StatusCode::FORBIDDEN, error.to_string())))?;
-        let prefix = TreePath::from_decoded(&self.prefix).unwrap_or_default();
-        if path.below(&prefix).is_none() {
-            let sentence = "The Destination is outside of the tree that this server serves.";
-            return Err(bad(StatusCode::BAD_GATEWAY, sentence));
+    /// Refuses what would fail after dav-server has removed the target: moves and copies into themselves (T13), onto what
+    /// holds them, and of what cannot be moved; also by way of a second mount of the same drive, and of names that
+    /// differ only in their Unicode form.
+    async fn spare_target(&self, method: &str, ctx: &Ctx, to: &TreePath) -> Result<(), Refusal> {
+        let forbidden =
+            |sentence: &'static str| Err(Refusal::from(Refused::new(StatusCode::FORBIDDEN, sentence)));
+        let from = &ctx.path;
+        if from == to {
+            return forbidden("Source and destination are the same.");
         }
-        let encoded = uri(&path, slash)?.to_string();
-        HeaderValue::from_str(&encoded)
-            .map_err(|_| bad(StatusCode::BAD_REQUEST, "The Destination header cannot be read."))
+        if to.below(from).is_some() {
+            return forbidden("A folder cannot be moved or copied into itself.");
+        }
+        if from.below(to).is_some() {
+            return forbidden("The destination holds the source, so it cannot be replaced by it.");
+        }
+        let mounts = self.tree.mounts();
+        if method == "MOVE" && mounts.iter().any(|mount| mount.path.below(from).is_some()) {
+            return forbidden("A mount lies here, so it stays where it is.");
+        }
+        // Where nothing is there, nothing is destroyed; failures are told by dav-server's own look at it.
+        let Ok(target) = self.tree.resolve(to).await else {
+            return Ok(());
+        };
+        let mut at = Some(from.clone());
+        while let Some(path) = at {
+            match self.tree.resolve(&path).await {
+                Ok(source) if is_same(&source, &target) && path == *from => {
+                    return forbidden("Source and destination are the same.");
+                }
+                Ok(source) if is_same(&source, &target) => {
+                    return forbidden("The destination holds the source, so it cannot be replaced by it.");
+                }
+                _ => {}
+            }
+            at = path.parent();
+        }
+        Ok(())
     }
 
-    /// The path of the tree that the `Destination` means, for those who need it beside dav-server.
-    pub(super) fn destination_of(&self, headers: &HeaderMap, root: &TreePath) -> Option<TreePath> {
-        let text = std::str::from_utf8(headers.get("destination")?.as_bytes()).ok()?;
-        let path = match text.split_once("://") {
-            Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
-            None => text,
+    /// Whether the time that `X-OC-Mtime` says holds now. A PUT has it in its row already; after COPY and MOVE it is set at the
+    /// destination. That it cannot be set is no reason to call the change failed.
+    async fn accepts_time(&self, method: &Method, ctx: &Ctx, to: Option<TreePath>, modified: i64) -> bool {
+        let Some(to) = to else {
+            return *method == Method::PUT;
         };
-        let prefix = TreePath::from_decoded(&self.prefix).ok()?;
-        let path = TreePath::parse(path.split(['?', '#']).next()?).ok()?;
-        Some(root.join(&path.below(&prefix)?))
+        let seconds = Duration::from_secs(u64::try_from(modified).unwrap_or(0));
+        let set = async {
+            let resource = self.tree.resolve(&to).await?;
+            self.tree
+                .set_modified(&resource, std::time::SystemTime::UNIX_EPOCH + seconds)
+                .await
+        };
+        match set.await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(from = %ctx.path, %to, %error, "the time was not set");
+                false
+            }
+        }
+    }
+
+    /// The URL path of the tree.
+    fn url_path(&self) -> TreePath {
+        TreePath::from_decoded(&self.prefix).unwrap_or_default()
+    }
+
+    /// The path of the tree that the `Destination` means; `None` where it cannot be read.
+    pub(super) fn destination_of(&self, head: &Parts, root: &TreePath) -> Option<TreePath> {
+        let to = destination::read(head, &self.url_path()).ok()??;
+        Some(root.join(&to.path))
     }
 }
 
-fn uri(path: &TreePath, slash: bool) -> Result<Uri, Refusal> {
+/// Whether two resources are one row of one drive.
+fn is_same(one: &Resource, other: &Resource) -> bool {
+    match (&one.mount, &other.mount) {
+        (Some(mount), Some(others)) => mount.store == others.store && one.entry.id == other.entry.id,
+        _ => false,
+    }
+}
+
+fn uri(path: &TreePath, slash: bool) -> Result<Uri, Refused> {
     let mut encoded = path.encoded();
     if slash && !path.is_root() {
         encoded.push('/');
     }
     encoded
         .parse()
-        .map_err(|_| Refused::new(StatusCode::URI_TOO_LONG, "The path is too long.").into())
+        .map_err(|_| Refused::new(StatusCode::URI_TOO_LONG, "The path is too long."))
 }
 
-/// Whether `host` names this server: the one the request was sent to, or that a reverse proxy got it for.
-fn is_us(headers: &HeaderMap, uri: &Uri, host: &str) -> bool {
-    let bare = |host: &str| {
-        let host = host.rsplit('@').next().unwrap_or(host).to_ascii_lowercase();
-        host.strip_suffix(":80")
-            .or_else(|| host.strip_suffix(":443"))
-            .unwrap_or(&host)
-            .to_owned()
+/// `Overwrite` (RFC 4918 10.6). dav-server takes all but `F` for `T`.
+fn overwrite(headers: &HeaderMap) -> Result<bool, Refused> {
+    match headers
+        .get("overwrite")
+        .map(|value| value.as_bytes().trim_ascii())
+    {
+        None | Some(b"T" | b"t") => Ok(true),
+        Some(b"F" | b"f") => Ok(false),
+        Some(_) => Err(Refused::new(
+            StatusCode::BAD_REQUEST,
+            "The Overwrite header must be T or F.",
+        )),
+    }
+}
+
+/// Puts the `If` header into a form that dav-server cannot misread; the tokens in it.
+fn conditions(headers: &mut HeaderMap) -> Result<Option<Vec<String>>, Refused> {
+    let bad = || Refused::new(StatusCode::BAD_REQUEST, "The If header cannot be read.");
+    let mut all = headers.get_all("if").iter();
+    let Some(header) = all.next() else {
+        return Ok(None);
     };
-    let ours = [headers.get(HOST), headers.get("x-forwarded-host")];
-    let ours = ours.into_iter().flatten().filter_map(|value| value.to_str().ok());
-    ours.chain(uri.authority().map(http::uri::Authority::as_str))
-        .any(|ours| bare(ours) == bare(host))
+    if all.next().is_some() {
+        return Err(bad());
+    }
+    let read = if_header::read(header.as_bytes()).map_err(|_| bad())?;
+    let text = HeaderValue::from_str(&read.text).map_err(|_| bad())?;
+    headers.insert("if", text);
+    Ok(Some(read.tokens))
+}
+
+/// The life that is wished for a lock (RFC 4918 10.7): the first wish that can be read. `Infinite`, and what
+/// cannot be read, leave it to us.
+fn wish(headers: &HeaderMap) -> Option<Duration> {
+    let wishes = headers.get("timeout")?.to_str().ok()?;
+    let first = wishes
+        .split(',')
+        .map(str::trim)
+        .find(|wish| *wish == "Infinite" || wish.starts_with("Second-"))?;
+    let seconds = first.strip_prefix("Second-")?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// `Lock-Token` may come without its angle brackets (webdav-clients W5).
@@ -276,9 +417,7 @@ fn angle_brackets(headers: &mut HeaderMap) {
     let Some(token) = headers.get("lock-token").and_then(|token| token.to_str().ok()) else {
         return;
     };
-    if !token.trim_start().starts_with('<')
-        && let Ok(token) = HeaderValue::from_str(&format!("<{}>", token.trim()))
-    {
+    if let Ok(token) = HeaderValue::from_str(&format!("<{}>", token.trim().trim_matches(['<', '>']))) {
         headers.insert("lock-token", token);
     }
 }
@@ -298,7 +437,7 @@ fn announced(headers: &HeaderMap) -> Put {
             let bytes = STANDARD.decode(text("content-md5")?).ok()?;
             bytes.try_into().ok()
         }),
-        modified: text("x-oc-mtime").and_then(|value| value.split('.').next()?.parse().ok()),
+        modified: text("x-oc-mtime").and_then(patch::seconds),
     }
 }
 
@@ -309,7 +448,7 @@ fn oc_checksum(value: &str) -> Option<[u8; 16]> {
         name.eq_ignore_ascii_case("md5").then_some(hex)
     })?;
     let mut md5 = [0; 16];
-    if hex.len() != 32 || !hex.is_ascii() {
+    if hex.len() != 32 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
     }
     for (at, byte) in md5.iter_mut().enumerate() {
@@ -318,63 +457,138 @@ fn oc_checksum(value: &str) -> Option<[u8; 16]> {
     Some(md5)
 }
 
+/// A fault whose status needs an `Allow` gets one.
+fn not_allowed(fault: Error) -> Refusal {
+    match fault.kind() {
+        ErrorKind::Exists | ErrorKind::IsAFolder => {
+            let sentence = fault.sentence().to_owned();
+            Refused::new(StatusCode::METHOD_NOT_ALLOWED, sentence)
+                .allowing(WRITING)
+                .into()
+        }
+        _ => fault.into(),
+    }
+}
+
+/// The answer, with the connection closed after it if it must be.
+fn closing(mut response: Response<Body>, close: bool) -> Response<Body> {
+    response.headers_mut().remove(CONNECTION);
+    if close {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
 /// dav-server's refusals have no text: a person gets a sentence.
-fn explained(response: Response<Body>) -> Response<Body> {
-    let sentence = match response.status().as_u16() {
-        400 => "The request cannot be read.",
-        403 => "This is not allowed here.",
-        404 => "There is nothing of that name here.",
-        405 => "This cannot be done with what is there already.",
-        409 => "The folder that this belongs in does not exist.",
-        412 => {
+fn explained(mut response: Response<Body>, method: &Method) -> Response<Body> {
+    let method = method.as_str();
+    // Somebody else was faster than our own look at the target.
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED && matches!(method, "MOVE" | "COPY") {
+        *response.status_mut() = StatusCode::PRECONDITION_FAILED;
+    }
+    let sentence = match (response.status().as_u16(), method) {
+        (400, "LOCK") => "The request is neither a new lock nor the refreshing of one.",
+        (400, _) => "The request cannot be read.",
+        (403, _) => "This is not allowed here.",
+        (404, _) => "There is nothing of that name here.",
+        (405, _) => "There is something of that name already.",
+        (409, "UNLOCK") => "There is no lock of this token here; it has ended, perhaps.",
+        (409, _) => "The folder that this belongs in does not exist.",
+        (412, _) => {
             "What was demanded before the change does not hold (a precondition, a lock token, or Overwrite: F)."
         }
-        413 => "The body of this request is too large.",
-        415 => "A body of this kind is not taken here.",
-        423 => "The resource is locked by somebody else.",
-        507 => "There is no space for it.",
+        (413, _) => "The body of this request is too large.",
+        (415, _) => "A body of this kind is not taken here.",
+        (423, _) => "The resource is locked by somebody else.",
+        (507, _) => "There is no space for it.",
         _ => return response,
     };
-    if response.headers().contains_key(http::header::CONTENT_TYPE) {
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static(WRITING));
+    }
+    if response.headers().contains_key(CONTENT_TYPE) {
         return response;
     }
     let mut response = response.map(|_| Body::from(format!("{sentence}\n")));
     let headers = response.headers_mut();
     headers.remove(CONTENT_LENGTH);
     headers.insert(
-        http::header::CONTENT_TYPE,
+        CONTENT_TYPE,
         HeaderValue::from_static("text/plain; charset=utf-8"),
     );
     response
 }
 
-pin_project_lite::pin_project! {
-    /// The body of a PUT: at its end at once where it is not needed, so that a client that waits for `100 Continue`
-    /// never has to send it.
-    struct Wanted<B> {
-        #[pin]
-        body: B,
-        work: Work,
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap()))
+            .collect()
     }
-}
 
-impl<B: HttpBody> HttpBody for Wanted<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let this = self.project();
-        if this.work.skips_body() {
-            Poll::Ready(None)
-        } else {
-            this.body.poll_frame(cx)
+    #[test]
+    fn what_a_put_announces_is_taken_as_clients_write_it() {
+        let md5 = Some([0xAB; 16]);
+        let hex = "ab".repeat(16);
+        for (name, value, wanted) in [
+            ("oc-checksum", format!("MD5:{hex}"), md5),
+            ("oc-checksum", format!("SHA1:00 md5:{}", hex.to_uppercase()), md5),
+            (
+                "oc-checksum",
+                "SHA1:da39a3ee5e6b4b0d3255bfef95601890afd80709".into(),
+                None,
+            ),
+            ("oc-checksum", format!("MD5:{}", "+1".repeat(16)), None),
+            ("oc-checksum", "MD5:ab".into(), None),
+            ("content-md5", STANDARD.encode([0xAB; 16]), md5),
+            ("content-md5", "rubbish".into(), None),
+        ] {
+            assert_eq!(announced(&headers(&[(name, &value)])).md5, wanted, "{value}");
+        }
+        let finder = announced(&headers(&[("x-expected-entity-length", "7")]));
+        assert_eq!(finder.size, Some(7));
+        for (value, wanted) in [
+            ("784111777.25", Some(784_111_777)),
+            ("0", None),
+            ("999999999999", None),
+        ] {
+            assert_eq!(
+                announced(&headers(&[("x-oc-mtime", value)])).modified,
+                wanted,
+                "{value}"
+            );
         }
     }
 
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    #[test]
+    fn the_first_wish_that_can_be_read_counts() {
+        for (value, wanted) in [
+            ("Second-3600", Some(3600)),
+            ("Infinite, Second-4100000000", None),
+            ("Extend-1, Second-60", Some(60)),
+            ("Second-x", None),
+            ("", None),
+        ] {
+            let wanted = wanted.map(Duration::from_secs);
+            assert_eq!(wish(&headers(&[("timeout", value)])), wanted, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_lock_token_comes_with_and_without_angle_brackets() {
+        for value in ["<urn:uuid:1>", "urn:uuid:1", " <urn:uuid:1> "] {
+            let mut headers = headers(&[("lock-token", value)]);
+            angle_brackets(&mut headers);
+            assert_eq!(headers["lock-token"], "<urn:uuid:1>");
+        }
     }
 }

@@ -1,0 +1,124 @@
+//! The body of a PUT: read by dav-server as far as it is needed, and the rest by us.
+//!
+//! Where 123pan has the announced content (instant upload), the body ends for dav-server before its first byte. A client that
+//! waits for `100 Continue` is never asked for it. All others are sending, and many read no answer before they have
+//! sent everything; a connection that is closed under them loses the answer, and rclone then deletes the file (C4).
+//! So what they send is read and thrown away first. After a refusal that is done for a short body only
+//! (`request::drain`): a long one costs the client less when the connection ends.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::header::EXPECT;
+use http::{HeaderMap, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+
+use super::adapter::Work;
+use super::request::drain;
+
+/// How long a client may be silent in a body that is not needed.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// A body that is shared by who reads it and who sees to the rest.
+pub(super) struct Incoming<B> {
+    shared: Shared<B>,
+    /// The client waits to be asked for the body (RFC 9110 10.1.1).
+    waits: bool,
+    version: Version,
+}
+
+struct State<B> {
+    body: Pin<Box<B>>,
+    /// Somebody has begun to read it, and so it was asked for.
+    begun: bool,
+}
+
+type Shared<B> = Arc<Mutex<State<B>>>;
+
+impl<B: Body> Incoming<B> {
+    /// The body of a request with these headers.
+    pub(super) fn new(body: B, headers: &HeaderMap, version: Version) -> Self {
+        Self {
+            shared: Arc::new(Mutex::new(State {
+                body: Box::pin(body),
+                begun: false,
+            })),
+            waits: headers.contains_key(EXPECT),
+            version,
+        }
+    }
+
+    /// The body for dav-server: at its end as soon as the work does not need it.
+    pub(super) fn reader(&self, work: Work) -> Reader<B> {
+        Reader {
+            shared: self.shared.clone(),
+            work: Some(work),
+        }
+    }
+
+    /// Reads what is left, as far as that makes sense; says whether the connection must be closed.
+    pub(super) async fn finish(self, known: bool, status: StatusCode) -> bool {
+        let begun = {
+            let state = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.body.is_end_stream() {
+                return false;
+            }
+            state.begun
+        };
+        let close = self.version < Version::HTTP_2;
+        if self.waits && !begun {
+            return close;
+        }
+        let mut rest = Reader {
+            shared: self.shared,
+            work: None,
+        };
+        if !(known && status.is_success()) {
+            // The client has been asked for its body, so it is read though it once waited.
+            return drain(&HeaderMap::new(), self.version, rest).await;
+        }
+        loop {
+            match tokio::time::timeout(SILENCE, rest.frame()).await {
+                Ok(Some(Ok(_))) => {}
+                Ok(None) => return false,
+                Ok(Some(Err(_))) | Err(_) => return close,
+            }
+        }
+    }
+}
+
+/// One who reads the body.
+pub(super) struct Reader<B> {
+    shared: Shared<B>,
+    work: Option<Work>,
+}
+
+impl<B: Body> Body for Reader<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        if self.work.as_ref().is_some_and(Work::skips_body) {
+            return Poll::Ready(None);
+        }
+        let mut state = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        state.begun = true;
+        state.body.as_mut().poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let state = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        state.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let state = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        state.body.size_hint()
+    }
+}
