@@ -34,6 +34,8 @@ struct State<B> {
     body: Pin<Box<B>>,
     /// Somebody has begun to read it, and so it was asked for.
     begun: bool,
+    /// It has been read to its end, or is broken.
+    ended: bool,
 }
 
 type Shared<B> = Arc<Mutex<State<B>>>;
@@ -45,6 +47,7 @@ impl<B: Body> Incoming<B> {
             shared: Arc::new(Mutex::new(State {
                 body: Box::pin(body),
                 begun: false,
+                ended: false,
             })),
             waits: headers.contains_key(EXPECT),
             version,
@@ -63,7 +66,7 @@ impl<B: Body> Incoming<B> {
     pub(super) async fn finish(self, known: bool, status: StatusCode) -> bool {
         let begun = {
             let state = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.body.is_end_stream() {
+            if state.ended || state.body.is_end_stream() {
                 return false;
             }
             state.begun
@@ -109,7 +112,9 @@ impl<B: Body> Body for Reader<B> {
         }
         let mut state = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         state.begun = true;
-        state.body.as_mut().poll_frame(cx)
+        let frame = state.body.as_mut().poll_frame(cx);
+        state.ended = matches!(frame, Poll::Ready(None | Some(Err(_))));
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

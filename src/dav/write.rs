@@ -195,7 +195,9 @@ impl Writing {
             let Destination { path, header } = to;
             head.headers.insert("destination", header);
             let to = ctx.root.join(&path);
-            self.spare_target(method, ctx, &to).await?;
+            if overwrite {
+                self.spare_target(method, ctx, &to).await?;
+            }
             Some(to)
         } else {
             None
@@ -277,9 +279,9 @@ impl Writing {
         Err(Refused::new(StatusCode::BAD_REQUEST, sentence).into())
     }
 
-    /// Refuses what would fail after dav-server has removed the target: moves and copies into themselves (T13), onto what
-    /// holds them, and of what cannot be moved; also by way of a second mount of the same drive, and of names that
-    /// differ only in their Unicode form.
+    /// Where the target is to be replaced: refuses what would fail after dav-server has removed it. That is: moves and
+    /// copies into themselves (T13), onto what holds them, and of what cannot be moved; also by way of a second mount
+    /// of the same drive, and of names that differ only in their Unicode form.
     async fn spare_target(&self, method: &str, ctx: &Ctx, to: &TreePath) -> Result<(), Refusal> {
         let forbidden =
             |sentence: &'static str| Err(Refusal::from(Refused::new(StatusCode::FORBIDDEN, sentence)));
