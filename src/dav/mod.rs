@@ -7,6 +7,7 @@
 
 mod adapter;
 pub mod agent;
+mod announced;
 pub mod asked;
 pub mod date;
 mod destination;

@@ -12,26 +12,25 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, Bytes};
 use dav_server::{DavHandler, DavMethod, DavMethodSet};
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as HttpBody;
 use http_body_util::Full;
 
 use super::adapter::{Adapter, Asked, Work};
+use super::announced::{angle_brackets, announced, conditions, overwrite, wish};
 use super::destination::{self, Destination};
 use super::lock_view::{AT_WORK, LockTable, LockView};
 use super::refusal::{Refusal, Refused};
 use super::request::{drain, read_xml};
 use super::upload::Incoming;
-use super::{Ctx, WRITING, if_header, patch, xml};
+use super::{Ctx, WRITING, patch, xml};
 use crate::body::Body;
 use crate::drive::{Error, ErrorKind};
-use crate::tree::{Put, Resource, Tree, TreePath};
+use crate::tree::{Resource, Tree, TreePath};
 
 /// Bytes of the body of a LOCK at the most: its `owner` is kept in memory as long as the lock lives.
 const LOCK_LIMIT: usize = 4 * 1024;
@@ -371,94 +370,6 @@ fn uri(path: &TreePath, slash: bool) -> Result<Uri, Refused> {
         .map_err(|_| Refused::new(StatusCode::URI_TOO_LONG, "The path is too long."))
 }
 
-/// `Overwrite` (RFC 4918 10.6). dav-server takes all but `F` for `T`.
-fn overwrite(headers: &HeaderMap) -> Result<bool, Refused> {
-    match headers
-        .get("overwrite")
-        .map(|value| value.as_bytes().trim_ascii())
-    {
-        None | Some(b"T" | b"t") => Ok(true),
-        Some(b"F" | b"f") => Ok(false),
-        Some(_) => Err(Refused::new(
-            StatusCode::BAD_REQUEST,
-            "The Overwrite header must be T or F.",
-        )),
-    }
-}
-
-/// Puts the `If` header into a form that dav-server cannot misread; the tokens in it.
-fn conditions(headers: &mut HeaderMap) -> Result<Option<Vec<String>>, Refused> {
-    let bad = || Refused::new(StatusCode::BAD_REQUEST, "The If header cannot be read.");
-    let mut all = headers.get_all("if").iter();
-    let Some(header) = all.next() else {
-        return Ok(None);
-    };
-    if all.next().is_some() {
-        return Err(bad());
-    }
-    let read = if_header::read(header.as_bytes()).map_err(|_| bad())?;
-    let text = HeaderValue::from_str(&read.text).map_err(|_| bad())?;
-    headers.insert("if", text);
-    Ok(Some(read.tokens))
-}
-
-/// The life that is wished for a lock (RFC 4918 10.7): the first wish that can be read. `Infinite`, and what
-/// cannot be read, leave it to us.
-fn wish(headers: &HeaderMap) -> Option<Duration> {
-    let wishes = headers.get("timeout")?.to_str().ok()?;
-    let first = wishes
-        .split(',')
-        .map(str::trim)
-        .find(|wish| *wish == "Infinite" || wish.starts_with("Second-"))?;
-    let seconds = first.strip_prefix("Second-")?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
-/// `Lock-Token` may come without its angle brackets (webdav-clients W5).
-fn angle_brackets(headers: &mut HeaderMap) {
-    let Some(token) = headers.get("lock-token").and_then(|token| token.to_str().ok()) else {
-        return;
-    };
-    if let Ok(token) = HeaderValue::from_str(&format!("<{}>", token.trim().trim_matches(['<', '>']))) {
-        headers.insert("lock-token", token);
-    }
-}
-
-/// What the headers say of the body of a PUT.
-fn announced(headers: &HeaderMap) -> Put {
-    let text = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::trim)
-    };
-    let number = |name: &str| text(name).and_then(|value| value.parse().ok());
-    Put {
-        size: number("content-length").or_else(|| number("x-expected-entity-length")),
-        md5: text("oc-checksum").and_then(oc_checksum).or_else(|| {
-            let bytes = STANDARD.decode(text("content-md5")?).ok()?;
-            bytes.try_into().ok()
-        }),
-        modified: text("x-oc-mtime").and_then(patch::seconds),
-    }
-}
-
-/// The MD5 of an `OC-Checksum`; other algorithms are not ours to check.
-fn oc_checksum(value: &str) -> Option<[u8; 16]> {
-    let hex = value.split_whitespace().find_map(|sum| {
-        let (name, hex) = sum.split_once(':')?;
-        name.eq_ignore_ascii_case("md5").then_some(hex)
-    })?;
-    let mut md5 = [0; 16];
-    if hex.len() != 32 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (at, byte) in md5.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(md5)
-}
-
 /// A fault whose status needs an `Allow` gets one.
 fn not_allowed(fault: Error) -> Refusal {
     match fault.kind() {
@@ -523,74 +434,4 @@ fn explained(mut response: Response<Body>, method: &Method) -> Response<Body> {
         HeaderValue::from_static("text/plain; charset=utf-8"),
     );
     response
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap()))
-            .collect()
-    }
-
-    #[test]
-    fn what_a_put_announces_is_taken_as_clients_write_it() {
-        let md5 = Some([0xAB; 16]);
-        let hex = "ab".repeat(16);
-        for (name, value, wanted) in [
-            ("oc-checksum", format!("MD5:{hex}"), md5),
-            ("oc-checksum", format!("SHA1:00 md5:{}", hex.to_uppercase()), md5),
-            (
-                "oc-checksum",
-                "SHA1:da39a3ee5e6b4b0d3255bfef95601890afd80709".into(),
-                None,
-            ),
-            ("oc-checksum", format!("MD5:{}", "+1".repeat(16)), None),
-            ("oc-checksum", "MD5:ab".into(), None),
-            ("content-md5", STANDARD.encode([0xAB; 16]), md5),
-            ("content-md5", "rubbish".into(), None),
-        ] {
-            assert_eq!(announced(&headers(&[(name, &value)])).md5, wanted, "{value}");
-        }
-        let finder = announced(&headers(&[("x-expected-entity-length", "7")]));
-        assert_eq!(finder.size, Some(7));
-        for (value, wanted) in [
-            ("784111777.25", Some(784_111_777)),
-            ("0", None),
-            ("999999999999", None),
-        ] {
-            assert_eq!(
-                announced(&headers(&[("x-oc-mtime", value)])).modified,
-                wanted,
-                "{value}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_first_wish_that_can_be_read_counts() {
-        for (value, wanted) in [
-            ("Second-3600", Some(3600)),
-            ("Infinite, Second-4100000000", None),
-            ("Extend-1, Second-60", Some(60)),
-            ("Second-x", None),
-            ("", None),
-        ] {
-            let wanted = wanted.map(Duration::from_secs);
-            assert_eq!(wish(&headers(&[("timeout", value)])), wanted, "{value}");
-        }
-    }
-
-    #[test]
-    fn a_lock_token_comes_with_and_without_angle_brackets() {
-        for value in ["<urn:uuid:1>", "urn:uuid:1", " <urn:uuid:1> "] {
-            let mut headers = headers(&[("lock-token", value)]);
-            angle_brackets(&mut headers);
-            assert_eq!(headers["lock-token"], "<urn:uuid:1>");
-        }
-    }
 }
