@@ -17,7 +17,7 @@ pub mod write;
 
 pub use build::BuildError;
 pub use error::{Error, ErrorKind, Retry};
-pub use write::{Begun, Content, NewFile, Upload};
+pub use write::{Begun, Content, NewFile, Upload, temporary_name};
 
 use std::fmt;
 use std::future::Future;

@@ -16,6 +16,7 @@ mod mount;
 pub mod path;
 mod pending;
 mod put;
+mod replace;
 pub mod spool;
 mod turns;
 mod waiting;

@@ -17,6 +17,7 @@ mod pages;
 mod paging;
 mod proxy;
 mod read;
+mod replace;
 mod rules;
 mod running;
 mod secrets;
