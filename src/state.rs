@@ -6,6 +6,7 @@
 //! committed is put into memory then, so nobody ever sees a change that the disk has refused. Tokens are not here but in
 //! files of their own, so that `dav123 login` can write one while a server runs.
 
+pub mod listings;
 mod memory;
 mod rows;
 mod writer;
@@ -259,6 +260,24 @@ pub fn make_private(dir: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir)
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    let beside = path.with_extension(format!("{:016x}.new", fastrand::u64(..)));
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options
+        .open(&beside)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
 }
 
 /// Makes an empty state beside its place and puts it there: a crash in the middle leaves no half-made file behind.

@@ -10,6 +10,7 @@ mod passwd;
 mod paste;
 mod serve;
 pub mod sign;
+mod warm;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -50,6 +51,13 @@ enum Command {
         /// Print an array of objects instead of a line for each mount
         #[arg(long)]
         json: bool,
+    },
+    /// Make the running server list a folder and all below it, so that it is known when it is wanted
+    Warm {
+        /// The folder, such as /films
+        path: String,
+        #[command(flatten)]
+        config: ConfigFile,
     },
     /// Print the signed form of a direct link
     Sign {
@@ -142,6 +150,7 @@ fn command(command: Command) -> Result<ExitCode, Failure> {
             say(&sign::run(&url, uid, &private_key, valid).map_err(Failure::Wrong)?);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Warm { path, config } => block_on(warm::run(&path, &config.config)),
         Command::Passwd => passwd::run(),
     }
 }
@@ -177,6 +186,7 @@ mod tests {
             "dav123 check --json --config x.toml",
             "dav123 sign https://h/1/x --uid 1 --private-key k --valid 1h30m",
             "dav123 passwd",
+            "dav123 warm /films --config x.toml",
         ] {
             Arguments::try_parse_from(line.split(' ')).unwrap();
         }

@@ -121,8 +121,7 @@ impl Client {
     /// # Errors
     /// Where TLS cannot be set up.
     pub fn new() -> Result<Self, HttpError> {
-        // Another part of the program may have installed it already: that is no error.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        provide_tls();
         let builder = || {
             let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
                 .iter()
@@ -241,6 +240,12 @@ impl Response {
         }
         Ok(out.freeze())
     }
+}
+
+/// Says which cryptography TLS uses. Must come before a client of the `reqwest` crate is built; more calls change nothing.
+pub fn provide_tls() {
+    // Another part of the program may have done so already: that is no error.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 fn classify(error: reqwest::Error) -> HttpError {
