@@ -9,6 +9,7 @@ pub mod build;
 mod convert;
 pub mod direct_link;
 pub mod error;
+pub mod governor;
 mod listing;
 pub mod open;
 mod rows;
@@ -17,6 +18,7 @@ pub mod write;
 
 pub use build::BuildError;
 pub use error::{Error, ErrorKind, Retry};
+pub use governor::{Governor, Standing, Urgency, in_background};
 pub use write::{Begun, Content, NewFile, Upload};
 
 use std::fmt;
@@ -219,6 +221,11 @@ pub trait Drive: fmt::Debug + Send + Sync {
     /// Signs in, or proves in another way that the drive works; for `check` and the start.
     fn sign_in(&self) -> DriveFuture<'_, ()> {
         Box::pin(async { Ok(()) })
+    }
+
+    /// What holds its calls back: for the status page and the metrics.
+    fn governor(&self) -> Governor {
+        Governor::default()
     }
 
     /// Makes a folder (MKCOL). An equal name is `Exists`, never a silent success.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::account::{link, with_file};
 use super::listing::RowLister;
-use super::{Capability, Drive, DriveFuture, Entry, Error, Id, Link, LinkWish, Lister, Quota};
+use super::{Capability, Drive, DriveFuture, Entry, Error, Governor, Id, Link, LinkWish, Lister, Quota};
 use crate::pan::open::Open;
 use crate::pan::web::files::ListPage;
 
@@ -32,6 +32,10 @@ impl Drive for OpenDrive {
 
     fn root(&self) -> Id {
         self.root
+    }
+
+    fn governor(&self) -> Governor {
+        Governor::of(self.open.session())
     }
 
     /// Pages follow each other by the last id, so the id of the page before is remembered here;

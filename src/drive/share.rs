@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::account::{link, with_file};
 use super::listing::RowLister;
-use super::{Capability, Drive, DriveFuture, Entry, Error, Id, Link, LinkWish, Lister};
+use super::{Capability, Drive, DriveFuture, Entry, Error, Governor, Id, Link, LinkWish, Lister};
 use crate::pan::web::Web;
 use crate::pan::web::files::ListPage;
 use crate::pan::web::share::ShareKey;
@@ -61,6 +61,10 @@ impl Drive for ShareDrive {
 
     fn root(&self) -> Id {
         self.root
+    }
+
+    fn governor(&self) -> Governor {
+        Governor::of(self.web.session())
     }
 
     fn list(&self, folder: Id) -> Box<dyn Lister> {

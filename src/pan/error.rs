@@ -114,6 +114,22 @@ impl Error {
     }
 }
 
+impl Reason {
+    /// Whether the service has understood the call and answered it, be it with a refusal: neither the
+    /// pace nor a ban was in the way.
+    pub fn is_answer(&self) -> bool {
+        !matches!(
+            self,
+            Self::Busy { .. }
+                | Self::Banned(_)
+                | Self::Risk(_)
+                | Self::Nonsense(_)
+                | Self::Status(_)
+                | Self::Http(_)
+        )
+    }
+}
+
 impl Said {
     /// Keeps a message: control characters become spaces, what is too long is cut.
     pub fn new(code: Option<i64>, text: &str) -> Self {

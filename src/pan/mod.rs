@@ -23,9 +23,11 @@ pub mod retry;
 mod sentence;
 pub mod sign;
 pub mod token;
+pub mod urgency;
 pub mod web;
 
 #[cfg(test)]
 pub(crate) mod canned;
 
 pub use error::{Error, Reason, Said};
+pub use urgency::{Urgency, in_background};

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::error::{Error, Reason, Said};
 use super::http::Client;
 use super::kept::{KeptToken, Stamp};
-use super::pace::scaled;
+use super::pace::{Gates, scaled};
 use super::{open, web::login};
 use crate::config::Endpoints;
 
@@ -88,6 +88,7 @@ struct Inner {
     /// Held during a sign-in: that is the single flight.
     state: Mutex<State>,
     halt: RwLock<Option<Halt>>,
+    gates: Gates,
 }
 
 #[derive(Default)]
@@ -141,8 +142,10 @@ impl Session {
         credentials: Option<Credentials>,
         kept: Option<KeptToken>,
     ) -> Self {
+        let gates = Gates::new(endpoints.rate);
         Self(Arc::new(Inner {
             http,
+            gates,
             endpoints,
             credentials,
             kept,
@@ -154,6 +157,11 @@ impl Session {
     /// Whether there is an account behind it.
     pub fn is_anonymous(&self) -> bool {
         self.0.credentials.is_none()
+    }
+
+    /// The gates of the account, at the rate of its own mount: whoever calls in its name passes them.
+    pub fn gates(&self) -> &Gates {
+        &self.0.gates
     }
 
     /// The token to use; waits while one is being got. `None` for nobody.

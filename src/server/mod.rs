@@ -4,6 +4,7 @@ mod access;
 mod admin;
 mod answer;
 mod auth;
+mod governor;
 mod listen;
 pub mod pages;
 mod service;

@@ -10,14 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::drive::{Error, ErrorKind};
+use crate::drive::{Error, ErrorKind, Urgency};
 
 type Outcome<V> = Option<Result<V, Error>>;
+type Running<K, V> = Arc<Mutex<HashMap<K, (Urgency, watch::Receiver<Outcome<V>>)>>>;
 
 /// Calls under way, by key. As many as there are waiting requests at the most.
 #[derive(Debug)]
 pub(super) struct Flights<K, V> {
-    running: Arc<Mutex<HashMap<K, watch::Receiver<Outcome<V>>>>>,
+    running: Running<K, V>,
 }
 
 impl<K, V> Default for Flights<K, V> {
@@ -49,24 +50,28 @@ where
         let mut outcome = {
             let mut running = lock(&self.running);
             match running.get(&key) {
-                Some(outcome) => outcome.clone(),
+                Some((urgency, outcome)) => {
+                    urgency.joined();
+                    outcome.clone()
+                }
                 None => {
                     if let Some(value) = known() {
                         return Ok(value);
                     }
                     let (done, outcome) = watch::channel(None);
-                    running.insert(key.clone(), outcome.clone());
+                    let urgency = Urgency::current();
+                    running.insert(key.clone(), (urgency.clone(), outcome.clone()));
                     let landing = Landing {
                         running: self.running.clone(),
                         key,
                     };
                     let call = call();
-                    tokio::spawn(async move {
+                    tokio::spawn(urgency.scope(async move {
                         let result = call.await;
                         drop(landing);
                         // Nobody may be waiting any more.
                         let _ = done.send(Some(result));
-                    });
+                    }));
                     outcome
                 }
             }
@@ -81,7 +86,7 @@ where
 
 /// Takes a flight out of the table when it ends, even by a panic.
 struct Landing<K: Hash + Eq, V> {
-    running: Arc<Mutex<HashMap<K, watch::Receiver<Outcome<V>>>>>,
+    running: Running<K, V>,
     key: K,
 }
 

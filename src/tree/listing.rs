@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::flight::lock;
 use super::follow::Source;
-use crate::drive::{Drive, Entry, Error, ErrorKind, Id};
+use crate::drive::{Drive, Entry, Error, ErrorKind, Id, Urgency};
 
 /// Members handed on at once from a kept listing.
 const CHUNK: usize = 256;
@@ -109,6 +109,7 @@ impl Deref for Chunk {
 /// A listing that is being read.
 #[derive(Debug)]
 pub(super) struct Growing {
+    urgency: Urgency,
     state: Mutex<Grown>,
     /// Counts changes of `state`.
     changed: watch::Sender<u64>,
@@ -189,12 +190,15 @@ impl Listings {
             return Source::Kept(kept.clone());
         }
         if let Some(growing) = slot.growing.clone() {
+            growing.urgency.joined();
             return match slot.noted.is_empty() {
                 true => Source::Growing(growing),
                 false => Source::Awaited(growing),
             };
         }
+        let urgency = Urgency::current();
         let growing = Arc::new(Growing {
+            urgency: urgency.clone(),
             state: Mutex::default(),
             changed: watch::Sender::new(0),
         });
@@ -206,7 +210,7 @@ impl Listings {
             growing: growing.clone(),
             stamp: self.stamp.clone(),
         };
-        tokio::spawn(reader.run(drive.clone()));
+        tokio::spawn(urgency.scope(reader.run(drive.clone())));
         Source::Growing(growing)
     }
 

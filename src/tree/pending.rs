@@ -18,7 +18,7 @@ use super::put::md5_of_nothing;
 use super::spool::Spooled;
 use super::waiting::{Times, Waiting};
 use super::{Resource, Tree, TreePath};
-use crate::drive::{Content, Entry, Error, ErrorKind, Id, Kind};
+use crate::drive::{Content, Entry, Error, ErrorKind, Id, Kind, in_background};
 use crate::state::Pending as Row;
 
 /// How long an empty file waits for the body that Explorer and Finder put behind it.
@@ -413,7 +413,7 @@ async fn send_all(tree: Weak<Tree>) {
         };
         let Some(tree) = tree.upgrade() else { return };
         tokio::spawn(async move {
-            tree.send(&waiting).await;
+            in_background(tree.send(&waiting)).await;
             drop(permit);
         });
     }

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use super::listing::RowLister;
 use super::{
-    Begun, Capability, Drive, DriveFuture, Entry, Error, ErrorKind, Id, Link, LinkWish, Lister, NewFile,
-    Quota, rows,
+    Begun, Capability, Drive, DriveFuture, Entry, Error, ErrorKind, Governor, Id, Link, LinkWish, Lister,
+    NewFile, Quota, rows,
 };
 use crate::config::Delete;
 use crate::pan::pace::scaled;
@@ -133,6 +133,10 @@ impl Drive for AccountDrive {
             self.account.web.user_info().await?;
             Ok(())
         })
+    }
+
+    fn governor(&self) -> Governor {
+        Governor::of(self.account.web.session())
     }
 
     /// Two calls.
