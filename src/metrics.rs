@@ -38,6 +38,13 @@ pub struct Queue {
     pub urgency: &'static str,
 }
 
+/// Label of what belongs to a mount as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Halted {
+    /// Path of the mount.
+    pub mount: String,
+}
+
 /// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -58,6 +65,8 @@ pub struct Metrics {
     pub pace: Family<Endpoint, Gauge<f64, AtomicU64>>,
     /// `dav123_calls_waiting`: calls that wait for their turn at an endpoint.
     pub waiting: Family<Queue, Gauge>,
+    /// `dav123_calls_halted`: 1 while risk control or a ban stops a mount's calls.
+    pub halted: Family<Halted, Gauge>,
 }
 
 impl Default for Metrics {
@@ -72,6 +81,7 @@ impl Default for Metrics {
             links: Gauge::default(),
             pace: Family::default(),
             waiting: Family::default(),
+            halted: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -111,6 +121,11 @@ impl Default for Metrics {
             "calls_waiting",
             "Calls that wait for their turn at an endpoint",
             metrics.waiting.clone(),
+        );
+        registry.register(
+            "calls_halted",
+            "1 while risk control or a ban stops a mount's calls",
+            metrics.halted.clone(),
         );
         metrics
     }

@@ -228,6 +228,11 @@ pub trait Drive: fmt::Debug + Send + Sync {
         Governor::default()
     }
 
+    /// Lets calls go on that were stopped (risk control, a ban), because a person says so; whether they had been.
+    fn resume(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(async { false })
+    }
+
     /// Makes a folder (MKCOL). An equal name is `Exists`, never a silent success.
     fn create_folder<'a>(&'a self, parent: Id, name: &'a str) -> DriveFuture<'a, Entry> {
         let _ = (parent, name);

@@ -1,6 +1,7 @@
 //! The drive of 123pan's Open platform (API page 8): what a developer's token can see.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::account::{link, with_file};
@@ -36,6 +37,10 @@ impl Drive for OpenDrive {
 
     fn governor(&self) -> Governor {
         Governor::of(self.open.session())
+    }
+
+    fn resume(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(self.open.session().resume())
     }
 
     /// Pages follow each other by the last id, so the id of the page before is remembered here;

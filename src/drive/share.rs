@@ -2,6 +2,7 @@
 //! mostly by signed-in users only, whose traffic they then cost.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use super::account::{link, with_file};
@@ -65,6 +66,10 @@ impl Drive for ShareDrive {
 
     fn governor(&self) -> Governor {
         Governor::of(self.web.session())
+    }
+
+    fn resume(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(self.web.session().resume())
     }
 
     fn list(&self, folder: Id) -> Box<dyn Lister> {

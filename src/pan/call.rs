@@ -64,11 +64,13 @@ impl Caller {
             })?;
             // Things may have changed in the queue: a new token, or a halt.
             let token = self.session.token().await?;
+            self.session.enter()?;
             let (host, base) = self.hosts.current();
             let request = prepare(base).map_err(fail)?;
             let reason = match self.attempt(request, token.as_ref()).await {
                 Ok(value) => {
                     gate.answered(passed);
+                    self.session.answered();
                     if let Some(token) = &token {
                         token.prove();
                     }
@@ -78,6 +80,7 @@ impl Caller {
             };
             if reason.is_answer() {
                 gate.answered(passed);
+                self.session.answered();
             }
             match (&reason, &token) {
                 (Reason::Session(said), Some(held)) if tokens < TOKENS => {
@@ -86,10 +89,8 @@ impl Caller {
                     continue;
                 }
                 (Reason::Session(said), None) => return Err(fail(Reason::LoginNeeded(said.clone()))),
-                (Reason::Risk(_) | Reason::Banned(_), _) => {
-                    let error = fail(reason);
-                    self.session.halt(error.clone());
-                    return Err(error);
+                (Reason::Risk(_) | Reason::Banned { .. }, _) => {
+                    return Err(self.session.halt(fail(reason)));
                 }
                 // Not sent at all, so any call may go to the next host.
                 (Reason::Http(HttpError::Connect), _) if switches < self.hosts.count() => {

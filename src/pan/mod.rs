@@ -11,6 +11,7 @@ mod call;
 pub mod direct;
 pub mod envelope;
 pub mod error;
+pub mod halt;
 pub mod hosts;
 pub mod http;
 pub mod kept;

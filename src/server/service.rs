@@ -20,12 +20,12 @@ use hyper::body::Incoming;
 use super::access::{AccessLine, Logged};
 use super::auth::{self, Auth, Principal};
 use super::pages::{self, Language, View};
-use super::{admin, answer};
+use super::{admin, answer, governor};
 use crate::body::Body;
 use crate::config::Access;
 use crate::dav::{Ctx, Dav, Refusal, way};
 use crate::delivery::Delivery;
-use crate::drive::Error;
+use crate::drive::{Error, ErrorKind};
 use crate::metrics::Metrics;
 use crate::tree::{PathError, Tree, TreePath};
 
@@ -70,6 +70,11 @@ impl Service {
         self.tree.forget_listings();
     }
 
+    /// Lets calls to 123pan go on that were stopped; the mounts they had been stopped for.
+    pub(super) async fn resume(&self) -> Vec<String> {
+        governor::resume(&self.tree).await
+    }
+
     /// Answers a request.
     pub(super) async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Logged> {
         let mut line = AccessLine::begin(&request, peer.address, self.metrics.clone());
@@ -109,6 +114,9 @@ impl Service {
         line.user(&principal.name);
         if own {
             let name = path.segments().nth(1).unwrap_or_default();
+            if name == "resume" {
+                return governor::resumed(request.method(), request.headers(), &principal, &self.tree).await;
+            }
             return admin::answer(request.method(), name, &self.tree, &self.metrics);
         }
         let Some(relative) = path.below(&self.prefix) else {
@@ -237,6 +245,8 @@ impl Service {
 
     fn failed(&self, error: &Error) -> Response<Body> {
         match answer::status(error.kind()) {
+            // Said once, when the calls were stopped.
+            _ if error.kind() == ErrorKind::RiskControl => tracing::debug!(kind = ?error.kind(), "{error}"),
             status if status.is_server_error() => tracing::warn!(kind = ?error.kind(), "{error}"),
             _ => tracing::debug!(kind = ?error.kind(), "{error}"),
         }

@@ -10,6 +10,7 @@ mod commands;
 mod delivery;
 mod direct;
 mod faults;
+mod governor;
 mod kill;
 mod listing;
 mod open;

@@ -14,6 +14,7 @@ mod staging;
 mod upload;
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,6 +138,10 @@ impl Drive for AccountDrive {
 
     fn governor(&self) -> Governor {
         Governor::of(self.account.web.session())
+    }
+
+    fn resume(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(self.account.web.session().resume())
     }
 
     /// Two calls.
