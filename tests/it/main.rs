@@ -6,6 +6,7 @@
 mod world;
 
 mod arrows;
+mod codes;
 mod commands;
 mod delivery;
 mod direct;
