@@ -178,3 +178,108 @@ async fn a_ban_is_tried_after_a_growing_pause_by_one_call_and_risk_control_never
     }
     assert_eq!(world.cloud.counters().total(), calls);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_fast_slows_down_at_once_and_the_pace_comes_back_step_by_step() {
+    let world = World::account(|cloud| {
+        for n in 0..12 {
+            cloud.add_folder(&format!("/{n}"));
+        }
+    })
+    .await;
+    let interval = async || -> f64 {
+        let metrics = page(&world, "/.dav123/metrics").await;
+        let name = "dav123_call_interval_seconds{mount=\"/drive\",call=\"file/list/new\"} ";
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.parse().unwrap()
+    };
+    world.members("/drive").await;
+    assert_eq!(interval().await, 0.007);
+    world
+        .cloud
+        .fault(Fault::once("list", FaultKind::Status(429, Some(1))));
+    let begun = Instant::now();
+    assert_eq!(world.propfind("/drive/0", "1").await.0, 207);
+    assert!(begun.elapsed() >= Duration::from_secs(1), "as 123pan asks");
+    assert_eq!(world.calls("list"), 3);
+    // Half the speed, and one step of sixteen for the answer.
+    let mut last = interval().await;
+    assert!((last - 0.007 * 16.0 / 9.0).abs() < 1e-6, "{last}");
+    let shown = page(&world, "/.dav123/").await;
+    assert!(shown.contains("asked to slow down"), "{shown}");
+    for n in 1..8 {
+        assert_eq!(world.propfind(&format!("/drive/{n}"), "1").await.0, 207);
+        let now = interval().await;
+        assert!(now < last, "{now} after {last}");
+        last = now;
+    }
+    assert_eq!(last, 0.007);
+    for n in 8..12 {
+        assert_eq!(world.propfind(&format!("/drive/{n}"), "1").await.0, 207);
+    }
+    assert_eq!(interval().await, 0.007, "never faster");
+    assert_eq!(logged(&world, "123pan asks to slow down: calls go slower"), 1);
+    assert_eq!(logged(&world, "at their full pace again"), 1);
+    assert!(!page(&world, "/.dav123/").await.contains("asked to slow down"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_sent_behind_wait_in_the_background() {
+    let world = World::start_with(
+        options(),
+        "[upload]\nmode = \"back\"\n",
+        |_| {},
+        |cloud| account(cloud, "/drive", "").replace("rate = 100.0", "rate = 2.0"),
+    )
+    .await;
+    for n in 0..4 {
+        let path = format!("/drive/{n}.txt");
+        assert_eq!(crate::write::put(&world, &path, format!("text {n}")).await, 201);
+    }
+    let behind = "call=\"file/upload_request\",urgency=\"background\"} 1";
+    let begun = Instant::now();
+    while !page(&world, "/.dav123/metrics").await.contains(behind) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "never waits behind");
+    }
+    eventually("all are sent", || {
+        (0..4).all(|n| world.cloud.read(&format!("/{n}.txt")).is_some())
+    })
+    .await;
+}
+
+/// A host that nobody listens at is left for the next one, once, also by calls that change something; a slow or
+/// confused one is not (API page 1.3).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_cannot_be_connected_to_is_left_for_the_next() {
+    let world = World::start(
+        options(),
+        |cloud| {
+            cloud.add_file("/dir/a.txt", "a");
+        },
+        |cloud| {
+            let api = format!("api = \"{}/b/api\"", cloud.base());
+            // Nothing listens on the discard port.
+            let both = format!("api = [\"http://127.0.0.1:9/b/api\", \"{}/b/api\"]", cloud.base());
+            account(cloud, "/drive", "").replace(&api, &both)
+        },
+    )
+    .await;
+    assert_eq!(
+        world
+            .request("MKCOL", "/drive/new")
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        201
+    );
+    assert_eq!(world.members("/drive").await.len(), 2);
+    assert_eq!(logged(&world, "taking the next one"), 1);
+    for fault in [FaultKind::Html, FaultKind::Status(500, None)] {
+        world.cloud.fault(Fault::once("list", fault).times(3));
+        assert_eq!(world.propfind("/drive/dir", "1").await.0, 502);
+        world.cloud.clear_faults();
+    }
+    assert_eq!(world.propfind("/drive/dir", "1").await.0, 207);
+    assert_eq!(logged(&world, "taking the next one"), 1, "it is kept");
+}
