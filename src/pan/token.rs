@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::error::{Error, Reason, Said};
 use super::halt::{Halted, Switch};
-use super::http::Client;
+use super::http::{Client, HttpError};
 use super::kept::KeptToken;
 use super::pace::{Gates, scaled};
 use super::{open, web::login};
@@ -32,6 +32,8 @@ const REFUSED_KEPT: usize = 16;
 const PAUSE_BUSY: Duration = Duration::from_secs(300);
 /// After a sign-in that failed for reasons of the network.
 const PAUSE_BROKEN: Duration = Duration::from_secs(10);
+/// After one that was not sent because no connection came about.
+const PAUSE_UNSENT: Duration = Duration::from_secs(3);
 /// After a token was refused right after its sign-in.
 const PAUSE_FRESH: Duration = Duration::from_secs(600);
 /// More sign-ins than this many ...
@@ -324,6 +326,9 @@ impl Session {
                     Reason::Busy { after, .. } => {
                         let pause = after.unwrap_or_default().max(scaled(PAUSE_BUSY, rate));
                         state.pause = Some((Instant::now() + pause, error.clone()));
+                    }
+                    Reason::Http(HttpError::Connect) => {
+                        state.pause = Some((Instant::now() + scaled(PAUSE_UNSENT, rate), error.clone()));
                     }
                     _ => state.pause = Some((Instant::now() + scaled(PAUSE_BROKEN, rate), error.clone())),
                 }

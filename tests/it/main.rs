@@ -16,6 +16,7 @@ mod governor;
 mod kill;
 mod listing;
 mod open;
+mod outage;
 mod pages;
 mod paging;
 mod proxy;
