@@ -26,8 +26,11 @@ pub const INTERVAL: Duration = Duration::from_millis(700);
 const RATES: (f64, f64) = (0.001, 10_000.0);
 /// The built-in pace, in steps of speed. The slowest is one step: 11 s between two calls.
 const FULL: u32 = 16;
-/// A timer wakes late, by up to this part of the interval it is made good with the next call.
+/// A timer wakes late. What is less than this part of the interval, or than [`TICK`], is made good with
+/// the next call, so that the pace is kept in the long run.
 const LATE: u32 = 20;
+/// How late timers are that have to do with milliseconds.
+const TICK: Duration = Duration::from_millis(2);
 
 /// The gates of one account.
 #[derive(Debug)]
@@ -274,7 +277,8 @@ impl State {
         }
         let (now, interval) = (Instant::now(), self.interval(pace));
         let late = now - self.next;
-        let from = if late <= interval / LATE { self.next } else { now };
+        let small = (interval / LATE).max(TICK.min(interval / 4));
+        let from = if late <= small { self.next } else { now };
         self.next = from + interval;
         Ok(Passed { slowed: self.slowed })
     }
