@@ -148,14 +148,22 @@ impl Gate {
     /// queue and costs no slot.
     ///
     /// # Errors
-    /// The time it would have taken, if that is beyond `deadline`.
+    /// The time it would have taken, if that is beyond `deadline`; at once where the work is abandoned.
     pub async fn pass(&self, deadline: Instant) -> Result<Passed, Duration> {
         let urgency = Urgency::current();
+        tokio::select! {
+            // A slot that was taken is not lost.
+            biased;
+            passed = self.pass_as(&urgency, deadline) => passed,
+            () = urgency.abandoned() => Err(Duration::ZERO),
+        }
+    }
+
+    async fn pass_as(&self, urgency: &Urgency, deadline: Instant) -> Result<Passed, Duration> {
         if !urgency.is_background() {
             return self.pass_in_turn(deadline).await;
         }
         tokio::select! {
-            // A slot that was taken is not lost.
             biased;
             passed = self.pass_behind(deadline) => passed,
             () = urgency.hurried() => self.pass_in_turn(deadline.min(Instant::now() + PATIENCE)).await,

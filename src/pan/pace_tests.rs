@@ -156,6 +156,24 @@ async fn background_work_that_somebody_joins_goes_in_turn() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn abandoned_work_leaves_the_queue_and_costs_no_slot() {
+    let gate = Gates::new(1.0).gate("x");
+    gate.pass(far()).await.unwrap();
+    let start = Instant::now();
+    let work = Urgency::of_its_own();
+    let waiting = tokio::spawn(work.clone().scope({
+        let gate = Arc::clone(&gate);
+        async move { gate.pass(far()).await.is_err() }
+    }));
+    let behind = passing(&gate, &Order::default(), 0, start);
+    tokio::task::yield_now().await;
+    work.abandon();
+    assert!(waiting.await.unwrap());
+    behind.await.unwrap();
+    assert!(start.elapsed() < INTERVAL * 3 / 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn too_fast_halves_the_speed_once_and_answers_bring_it_back_step_by_step() {
     let gate = Gates::new(1.0).gate("x");
     let first = gate.pass(far()).await.unwrap();

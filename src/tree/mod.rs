@@ -134,7 +134,7 @@ impl Tree {
                 Stamp(Arc::new(stamp)),
             ),
             links: Links::default(),
-            quota_flights: Flights::default(),
+            quota_flights: Flights::while_wanted(),
             state,
             spool,
             mode: config.upload.mode,

@@ -19,6 +19,9 @@ async fn world(rate: u32) -> World {
         options(),
         |cloud| {
             cloud.add_file("/dir/a.txt", "a");
+            for n in 0..8 {
+                cloud.add_file(&format!("/{n}/{n}.txt"), "x");
+            }
         },
         |cloud, dir| {
             let reader =
@@ -115,7 +118,7 @@ async fn a_stopped_account_is_said_once_and_a_person_lets_it_go_on() {
         let answer = resume(&world, USER, &[("accept", "text/html,*/*")]).await;
         assert_eq!(answer.status(), 303);
         assert_eq!(answer.headers()["location"], "/.dav123/");
-        assert_eq!(world.members("/drive").await, ["/drive/dir/"]);
+        assert_eq!(world.members("/drive").await.len(), 9);
         let again = resume(&world, USER, &[]).await.text().await.unwrap();
         assert_eq!(again.trim(), "No calls were stopped.");
         assert!(!page(&world, "/.dav123/").await.contains("no calls are made"));
@@ -132,7 +135,7 @@ async fn a_signal_lets_calls_go_on() {
     assert_eq!(world.propfind("/drive", "1").await.0, 503);
     world.server.signal("HUP");
     eventually("reloaded", || world.server.log().contains("reloaded")).await;
-    assert_eq!(world.members("/drive").await, ["/drive/dir/"]);
+    assert_eq!(world.members("/drive").await.len(), 9);
     assert_eq!(world.calls("sign_in"), 1);
 }
 
@@ -141,15 +144,16 @@ async fn a_ban_is_tried_after_a_growing_pause_by_one_call_and_risk_control_never
     // Half an hour is half a second.
     const FIRST: Duration = Duration::from_millis(500);
     let world = world(3600).await;
+    assert_eq!(world.members("/drive").await.len(), 9);
     stop(&world.cloud, code("403", BAN));
-    assert_eq!(world.propfind("/drive", "1").await.0, 503);
+    assert_eq!(world.propfind("/drive/dir", "1").await.0, 503);
     let mut calls = vec![Instant::now()];
     while calls.len() < 3 {
         let before = world.calls("list");
         // Many ask at once: one of them tries it.
-        let asked = (0..8).map(|_| world.propfind("/drive/dir", "1"));
-        for (status, _) in futures_util::future::join_all(asked).await {
-            assert_eq!(status, 503);
+        let asked = (0..8).map(|n| world.request("PROPFIND", &format!("/drive/{n}")).send());
+        for answer in futures_util::future::join_all(asked).await {
+            assert_eq!(answer.unwrap().status(), 503);
         }
         let more = world.calls("list") - before;
         assert!(more <= 1, "{more} calls");
@@ -282,4 +286,30 @@ async fn a_host_that_cannot_be_connected_to_is_left_for_the_next() {
     }
     assert_eq!(world.propfind("/drive/dir", "1").await.0, 207);
     assert_eq!(logged(&world, "taking the next one"), 1, "it is kept");
+}
+
+/// At one call in 700 ms: the links that nobody waits for any more cost no turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_who_leaves_takes_its_call_out_of_the_queue() {
+    let world = world(1).await;
+    for n in 0..8 {
+        assert_eq!(world.propfind(&format!("/drive/{n}"), "1").await.0, 207);
+    }
+    assert_eq!(world.get("/drive/0/0.txt").await.status(), 302);
+    let left = (1..7).map(|n| {
+        let path = format!("/drive/{n}/{n}.txt");
+        let request = world.request("GET", &path).timeout(Duration::from_millis(200));
+        async move { request.send().await.is_err() }
+    });
+    let left = futures_util::future::join_all(left).await;
+    let gone = left.iter().filter(|left| **left).count();
+    assert!(gone >= 5, "one may have had its turn: {left:?}");
+    let begun = Instant::now();
+    assert_eq!(world.get("/drive/7/7.txt").await.status(), 302);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(
+        world.calls("download_info") <= 3,
+        "{}",
+        world.calls("download_info")
+    );
 }
