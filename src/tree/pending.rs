@@ -383,7 +383,12 @@ impl Tree {
                 times.running = false;
                 times.due = Instant::now() + pause;
                 drop(times);
-                tracing::warn!(path = %place.path, %error, pause = pause.as_secs(), "not sent yet");
+                if error.kind() == ErrorKind::RiskControl {
+                    // Said once, when the calls were stopped.
+                    tracing::debug!(path = %place.path, %error, pause = pause.as_secs(), "not sent yet");
+                } else {
+                    tracing::warn!(path = %place.path, %error, pause = pause.as_secs(), "not sent yet");
+                }
                 self.pending.changed.notify_one();
             }
         }
