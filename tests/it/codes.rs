@@ -754,3 +754,60 @@ async fn a_refused_sign_in_is_one_call_and_one_sentence() {
         assert_eq!(world.cloud.counters().total(), 2, "{what}");
     }
 }
+
+/// Whether a change was carried out is not asked by making it again: the state is read (API page 2.3).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_unclear_fate_is_made_once_and_looked_at() {
+    // The endpoint of the change, the request, its target, the status of its success.
+    let changes = [
+        ("upload_request", "MKCOL", "/drive/new", "", 201),
+        ("rename", "MOVE", "/drive/a.txt", "/drive/b.txt", 201),
+        ("move", "MOVE", "/drive/a.txt", "/drive/dir/a.txt", 201),
+        ("trash", "DELETE", "/drive/a.txt", "", 204),
+        ("upload_complete", "PUT", "/drive/new.txt", "", 201),
+    ];
+    for (fault, carried_out) in [
+        (FaultKind::LoseAnswer, true),
+        (FaultKind::Truncate(10), true),
+        (FaultKind::Drop, false),
+        (FaultKind::Status(502, None), false),
+        (FaultKind::Html, false),
+        // Certainly not carried out, so it is made again.
+        (FaultKind::Status(429, Some(1)), true),
+    ] {
+        for (at, method, path, target, success) in changes {
+            let what = format!("{fault:?} at {at}");
+            let world = world().await;
+            world.members("/drive/dir").await;
+            world.cloud.fault(Fault::once(at, fault.clone()));
+            let mut request =
+                world
+                    .request(method, path)
+                    .body(if method == "PUT" { "new bytes" } else { "" });
+            if !target.is_empty() {
+                request = request.header("destination", target);
+            }
+            let answer = request.send().await.unwrap();
+            let (status, body) = (answer.status().as_u16(), answer.text().await.unwrap());
+            let again = u64::from(matches!(fault, FaultKind::Status(429, _)));
+            assert_eq!(world.calls(at), 1 + again, "{what}: {body}");
+            let done = match method {
+                "MKCOL" => world.cloud.names("/new").is_some(),
+                "PUT" => world.cloud.read("/new.txt").is_some(),
+                _ => world.cloud.read("/a.txt").is_none(),
+            };
+            assert_eq!(done, carried_out, "{what}");
+            let fits = if carried_out {
+                status == success
+            } else {
+                matches!(status, 502 | 504)
+            };
+            assert!(fits, "{what}: {status} {body}");
+            // And the tree shows what is so.
+            let here = if target.is_empty() { path } else { target };
+            let shown = world.propfind(here, "0").await.0;
+            let wanted = if done == (method != "DELETE") { 207 } else { 404 };
+            assert_eq!(shown, wanted, "{what}: {here}");
+        }
+    }
+}
