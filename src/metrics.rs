@@ -1,5 +1,7 @@
 //! Every metric: name, unit, labels, in one list. Served as Prometheus text at `/.dav123/metrics`.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -14,6 +16,33 @@ pub struct Answered {
     pub method: &'static str,
     /// Status code.
     pub status: u16,
+}
+
+/// Labels of an endpoint of 123pan, as a mount calls it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Endpoint {
+    /// Path of the mount.
+    pub mount: String,
+    /// The endpoint, as the API names it.
+    pub call: &'static str,
+}
+
+/// Labels of the calls that wait at an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Queue {
+    /// Path of the mount.
+    pub mount: String,
+    /// The endpoint, as the API names it.
+    pub call: &'static str,
+    /// `foreground`: somebody waits for them; `background`: nobody does.
+    pub urgency: &'static str,
+}
+
+/// Label of what belongs to a mount as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Halted {
+    /// Path of the mount.
+    pub mount: String,
 }
 
 /// All metrics of the process.
@@ -32,6 +61,12 @@ pub struct Metrics {
     pub listing_entries: Gauge,
     /// `dav123_links`: links in the link cache.
     pub links: Gauge,
+    /// `dav123_call_interval_seconds`: time between two calls of an endpoint, now.
+    pub pace: Family<Endpoint, Gauge<f64, AtomicU64>>,
+    /// `dav123_calls_waiting`: calls that wait for their turn at an endpoint.
+    pub waiting: Family<Queue, Gauge>,
+    /// `dav123_calls_halted`: 1 while risk control or a ban stops a mount's calls.
+    pub halted: Family<Halted, Gauge>,
 }
 
 impl Default for Metrics {
@@ -44,6 +79,9 @@ impl Default for Metrics {
             wrong_sign_ins: Counter::default(),
             listing_entries: Gauge::default(),
             links: Gauge::default(),
+            pace: Family::default(),
+            waiting: Family::default(),
+            halted: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -73,6 +111,22 @@ impl Default for Metrics {
             metrics.listing_entries.clone(),
         );
         registry.register("links", "Links in the link cache", metrics.links.clone());
+        registry.register_with_unit(
+            "call_interval",
+            "Time between two calls of an endpoint, now",
+            Unit::Seconds,
+            metrics.pace.clone(),
+        );
+        registry.register(
+            "calls_waiting",
+            "Calls that wait for their turn at an endpoint",
+            metrics.waiting.clone(),
+        );
+        registry.register(
+            "calls_halted",
+            "1 while risk control or a ban stops a mount's calls",
+            metrics.halted.clone(),
+        );
         metrics
     }
 }

@@ -27,7 +27,8 @@ fn meaning(reason: &Reason) -> (ErrorKind, Option<Retry>) {
         | Reason::FreshTokenRefused(_)
         | Reason::BadCredentials
         | Reason::PasswordRefused { .. } => (ErrorKind::SignIn, None),
-        Reason::Risk(_) | Reason::Banned(_) => (ErrorKind::RiskControl, None),
+        Reason::Risk(_) => (ErrorKind::RiskControl, None),
+        Reason::Banned { after, .. } => (ErrorKind::RiskControl, after.map(Retry::After)),
         Reason::Busy { after, .. } => (ErrorKind::Busy, after.map(Retry::After)),
         Reason::Exists(_) => (ErrorKind::Exists, None),
         Reason::NotFound(_) => (ErrorKind::NotFound, None),

@@ -10,6 +10,7 @@ pub mod build;
 mod convert;
 pub mod direct_link;
 pub mod error;
+pub mod governor;
 mod listing;
 pub mod open;
 mod rows;
@@ -18,6 +19,7 @@ pub mod write;
 
 pub use build::BuildError;
 pub use error::{Error, ErrorKind, Retry};
+pub use governor::{Governor, Standing, Urgency, in_background};
 pub use write::{Begun, Content, NewFile, Upload, temporary_name};
 
 use std::fmt;
@@ -232,6 +234,16 @@ pub trait Drive: fmt::Debug + Send + Sync {
     /// Signs in, or proves in another way that the drive works; for `check` and the start.
     fn sign_in(&self) -> DriveFuture<'_, ()> {
         Box::pin(async { Ok(()) })
+    }
+
+    /// What holds its calls back: for the status page and the metrics.
+    fn governor(&self) -> Governor {
+        Governor::default()
+    }
+
+    /// Lets calls go on that were stopped (risk control, a ban), because a person says so; whether they had been.
+    fn resume(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(async { false })
     }
 
     /// Makes a folder (MKCOL). An equal name is `Exists`, never a silent success.

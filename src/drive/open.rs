@@ -1,11 +1,12 @@
 //! The drive of 123pan's Open platform (API page 8): what a developer's token can see.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::account::{link, with_file};
 use super::listing::RowLister;
-use super::{Capability, Drive, DriveFuture, Entry, Error, Id, Link, LinkWish, Lister, Quota};
+use super::{Capability, Drive, DriveFuture, Entry, Error, Governor, Id, Link, LinkWish, Lister, Quota};
 use crate::pan::open::Open;
 use crate::pan::web::files::ListPage;
 
@@ -32,6 +33,14 @@ impl Drive for OpenDrive {
 
     fn root(&self) -> Id {
         self.root
+    }
+
+    fn governor(&self) -> Governor {
+        Governor::of(self.open.session())
+    }
+
+    fn resume(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(self.open.session().resume())
     }
 
     /// Pages follow each other by the last id, so the id of the page before is remembered here;

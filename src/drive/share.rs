@@ -2,11 +2,12 @@
 //! mostly by signed-in users only, whose traffic they then cost.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use super::account::{link, with_file};
 use super::listing::RowLister;
-use super::{Capability, Drive, DriveFuture, Entry, Error, Id, Link, LinkWish, Lister};
+use super::{Capability, Drive, DriveFuture, Entry, Error, Governor, Id, Link, LinkWish, Lister};
 use crate::pan::web::Web;
 use crate::pan::web::files::ListPage;
 use crate::pan::web::share::ShareKey;
@@ -65,6 +66,14 @@ impl Drive for ShareDrive {
 
     fn root(&self) -> Id {
         self.root
+    }
+
+    fn governor(&self) -> Governor {
+        Governor::of(self.web.session())
+    }
+
+    fn resume(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(self.web.session().resume())
     }
 
     fn list(&self, folder: Id) -> Box<dyn Lister> {

@@ -12,7 +12,6 @@ use super::envelope;
 use super::error::{Error, Reason, Said};
 use super::hosts::Hosts;
 use super::http::{Client, HttpError, Request};
-use super::pace::Gates;
 use super::retry::{Advice, Patience};
 use super::token::{Held, Session};
 
@@ -26,7 +25,6 @@ pub(super) const ANSWER_LIMIT: usize = 8 << 20;
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) session: Session,
-    pub(super) gates: Gates,
     pub(super) hosts: Hosts,
     http: Client,
     rate: f64,
@@ -36,7 +34,6 @@ impl Caller {
     pub(super) fn new(http: Client, session: Session, hosts: &[String], rate: f64) -> Self {
         Self {
             session,
-            gates: Gates::new(rate),
             hosts: Hosts::new(hosts),
             http,
             rate,
@@ -53,13 +50,13 @@ impl Caller {
         prepare: impl Fn(&str) -> Result<Request, Reason>,
     ) -> Result<T, Error> {
         let fail = |reason| Error::new(path, reason);
-        let gate = self.gates.gate(path);
+        let gate = self.session.gates().gate(path);
         let mut patience = Patience::new(self.rate, repeatable);
         let mut tokens = 0;
         let mut switches = 1;
         loop {
             self.session.token().await?;
-            gate.pass(patience.deadline()).await.map_err(|wait| {
+            let passed = gate.pass(patience.deadline()).await.map_err(|wait| {
                 fail(Reason::Busy {
                     said: Said::default(),
                     after: Some(wait),
@@ -67,10 +64,13 @@ impl Caller {
             })?;
             // Things may have changed in the queue: a new token, or a halt.
             let token = self.session.token().await?;
+            self.session.enter()?;
             let (host, base) = self.hosts.current();
             let request = prepare(base).map_err(fail)?;
             let reason = match self.attempt(request, token.as_ref()).await {
                 Ok(value) => {
+                    gate.answered(passed);
+                    self.session.answered();
                     if let Some(token) = &token {
                         token.prove();
                     }
@@ -78,6 +78,10 @@ impl Caller {
                 }
                 Err(reason) => reason,
             };
+            if reason.is_answer() {
+                gate.answered(passed);
+                self.session.answered();
+            }
             match (&reason, &token) {
                 (Reason::Session(said), Some(held)) if tokens < TOKENS => {
                     tokens += 1;
@@ -85,10 +89,8 @@ impl Caller {
                     continue;
                 }
                 (Reason::Session(said), None) => return Err(fail(Reason::LoginNeeded(said.clone()))),
-                (Reason::Risk(_) | Reason::Banned(_), _) => {
-                    let error = fail(reason);
-                    self.session.halt(error.clone());
-                    return Err(error);
+                (Reason::Risk(_) | Reason::Banned { .. }, _) => {
+                    return Err(self.session.halt(fail(reason)));
                 }
                 // Not sent at all, so any call may go to the next host.
                 (Reason::Http(HttpError::Connect), _) if switches < self.hosts.count() => {
@@ -99,7 +101,7 @@ impl Caller {
                 _ => {}
             }
             match patience.after(&reason) {
-                Advice::PushGate(pause) => gate.push(pause),
+                Advice::PushGate(pause) => gate.slow(passed, pause),
                 Advice::Sleep(pause) => tokio::time::sleep(pause).await,
                 Advice::GiveUp => {
                     let error = fail(reason);
@@ -107,8 +109,8 @@ impl Caller {
                         return Err(error);
                     };
                     // The gate stays shut for those behind: they would be told the same.
-                    let pause = patience.busy_pause(after);
-                    gate.push(pause);
+                    let pause = patience.rest(after);
+                    gate.slow(passed, pause);
                     return Err(error.with_after(Some(pause)));
                 }
             }

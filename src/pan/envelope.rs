@@ -179,7 +179,10 @@ fn by_words(text: &str, headers: &HeaderMap, code: Option<i64>) -> Option<Reason
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let said = || Said::new(code, text);
     if has(&BANNED) {
-        return Some(Reason::Banned(said()));
+        return Some(Reason::Banned {
+            said: said(),
+            after: None,
+        });
     }
     if has(&RISK) || has_ignoring_case(text, &RISK) {
         return Some(Reason::Risk(said()));
@@ -329,7 +332,7 @@ mod tests {
             r#"{"code":403,"message":"123pan-foreign-forbidden cache client ip"}"#,
             "123pan-global-slb forbidden client ip 1.2.3.4",
         ] {
-            assert!(matches!(reason(403, body), Reason::Banned(_)), "{body}");
+            assert!(matches!(reason(403, body), Reason::Banned { .. }), "{body}");
         }
     }
 

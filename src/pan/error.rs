@@ -51,7 +51,12 @@ pub enum Reason {
     /// 123pan wants a person to prove himself (API page 2.5).
     Risk(Said),
     /// This network address is banned at the load balancer.
-    Banned(Said),
+    Banned {
+        /// The service's words.
+        said: Said,
+        /// When it is tried whether the ban is over.
+        after: Option<Duration>,
+    },
     /// Asked to slow down.
     Busy {
         /// The service's words; empty where our own queue is too long.
@@ -104,13 +109,29 @@ impl Error {
         )
     }
 
-    /// The same error with the time to wait, where the reason is [`Reason::Busy`].
+    /// The same error with the time to wait, where the reason is [`Reason::Busy`] or [`Reason::Banned`].
     #[must_use]
     pub fn with_after(mut self, wait: Option<Duration>) -> Self {
-        if let Reason::Busy { after, .. } = &mut self.reason {
+        if let Reason::Busy { after, .. } | Reason::Banned { after, .. } = &mut self.reason {
             *after = wait.or(*after);
         }
         self
+    }
+}
+
+impl Reason {
+    /// Whether the service has understood the call and answered it, be it with a refusal: neither the
+    /// pace nor a ban was in the way.
+    pub fn is_answer(&self) -> bool {
+        !matches!(
+            self,
+            Self::Busy { .. }
+                | Self::Banned { .. }
+                | Self::Risk(_)
+                | Self::Nonsense(_)
+                | Self::Status(_)
+                | Self::Http(_)
+        )
     }
 }
 
@@ -155,7 +176,7 @@ impl fmt::Display for Reason {
             Self::BadCredentials => f.write_str("the token cannot be sent"),
             Self::PasswordRefused { said, .. } => write!(f, "signing in was refused: {said}"),
             Self::Risk(said) => write!(f, "risk control: {said}"),
-            Self::Banned(said) => write!(f, "this address is banned: {said}"),
+            Self::Banned { said, .. } => write!(f, "this address is banned: {said}"),
             Self::Busy { said, .. } => write!(f, "too many calls: {said}"),
             Self::Exists(said) => write!(f, "the name exists: {said}"),
             Self::NotFound(said) => write!(f, "no such file: {said}"),

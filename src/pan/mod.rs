@@ -3,14 +3,16 @@
 //! Each call's request and answer are one struct in one place: lenient on what comes in, strict on
 //! what goes out. Sections named in the docs are those of the API page (`reference/123pan-api.md`).
 //!
-//! A call goes: [`token`] gives the account's token, [`pace`] lets it through, [`sign`] signs it,
-//! [`http`] sends it to one of the [`hosts`], [`envelope`] reads the answer, [`retry`] says whether
-//! it is tried again. [`web::Web`] is where these meet.
+//! A call goes: [`halt`] says whether any is made, [`token`] gives the account's token, [`pace`] lets
+//! it through, those that somebody waits for first ([`urgency`]), [`sign`] signs it, [`http`] sends it
+//! to one of the [`hosts`], [`envelope`] reads the answer, [`retry`] says whether it is tried again.
+//! [`web::Web`] is where these meet.
 
 mod call;
 pub mod direct;
 pub mod envelope;
 pub mod error;
+pub mod halt;
 pub mod hosts;
 pub mod http;
 pub mod kept;
@@ -23,9 +25,11 @@ pub mod retry;
 mod sentence;
 pub mod sign;
 pub mod token;
+pub mod urgency;
 pub mod web;
 
 #[cfg(test)]
 pub(crate) mod canned;
 
 pub use error::{Error, Reason, Said};
+pub use urgency::{Urgency, in_background};

@@ -1,23 +1,38 @@
 //! The pace of calls: one gate per endpoint, shared by everybody who uses the same account.
 //!
-//! A gate lets one call through per interval (700 ms, API page 10; the vendor asked for it) in the
-//! order of arrival. When the service says "too fast", the gate is pushed into the future and all
-//! who wait, wait longer: otherwise each of them would be told the same in turn, and a ban follows.
-//! Who would wait longer than he can is turned away before he queues.
+//! A gate lets one call through per interval (700 ms, API page 10; the vendor asked for it), never
+//! two at once: no source allows a burst. Who waits goes in the order of arrival; what runs in the
+//! background ([`super::urgency`]) goes when nobody else waits. Each attempt of a call passes the
+//! gate, a repeated one too.
+//!
+//! When the service says "too fast", the gate is shut for a while for everybody, otherwise each of
+//! those who wait would be told the same in turn, and a ban follows. Behind it the pace is halved,
+//! and comes back in small steps with every call that is answered: additive increase, multiplicative
+//! decrease. Who would wait longer than he can is turned away before he queues.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::retry::PATIENCE;
+use super::urgency::Urgency;
 
 /// Time between two calls of one endpoint, at a rate of 1 (API page 10).
 pub const INTERVAL: Duration = Duration::from_millis(700);
 /// Bounds of a configured rate.
 const RATES: (f64, f64) = (0.001, 10_000.0);
+/// The built-in pace, in steps of speed. The slowest is one step: 11 s between two calls.
+const FULL: u32 = 16;
+/// A timer wakes late. What is less than this part of the interval, or than [`TICK`], is made good with
+/// the next call, so that the pace is kept in the long run.
+const LATE: u32 = 20;
+/// How late timers are that have to do with milliseconds.
+const TICK: Duration = Duration::from_millis(2);
 
-/// The gates of one client.
+/// The gates of one account.
 #[derive(Debug)]
 pub struct Gates {
     rate: f64,
@@ -27,12 +42,49 @@ pub struct Gates {
 /// The gate of one endpoint.
 #[derive(Debug)]
 pub struct Gate {
-    interval: Duration,
+    call: &'static str,
+    /// Between two calls at full speed.
+    pace: Duration,
+    state: Mutex<State>,
     /// Held by the one at the head of the queue; tokio's mutex is first come, first served.
     turn: tokio::sync::Mutex<()>,
+    /// The same for those in the background.
+    turn_behind: tokio::sync::Mutex<()>,
+    /// Told when nobody waits in front any more.
+    empty: Notify,
+}
+
+#[derive(Debug)]
+struct State {
     /// The next call may go at this moment.
-    next: Mutex<Instant>,
-    waiting: AtomicU32,
+    next: Instant,
+    /// 1 to [`FULL`].
+    speed: u32,
+    /// Counts how often the gate was slowed.
+    slowed: u64,
+    waiting: u32,
+    behind: u32,
+}
+
+/// A call that has passed, for what its answer says about the pace.
+#[derive(Debug, Clone, Copy)]
+pub struct Passed {
+    slowed: u64,
+}
+
+/// How an endpoint stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The endpoint, as the API names it.
+    pub call: &'static str,
+    /// Time between two calls now.
+    pub interval: Duration,
+    /// The same at full speed.
+    pub pace: Duration,
+    /// Calls that wait and that somebody waits for.
+    pub waiting: u32,
+    /// Calls that wait in the background.
+    pub behind: u32,
 }
 
 /// `duration` at a rate: shorter at higher rates.
@@ -54,168 +106,257 @@ impl Gates {
     }
 
     /// Gives an endpoint a pace of its own, as the Open platform has one for each (API page 8.4).
-    #[must_use]
-    pub fn with(self, endpoint: &'static str, interval: Duration) -> Self {
-        let gate = Arc::new(Gate::new(scaled(interval, self.rate)));
-        self.gates
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(endpoint, gate);
-        self
+    /// For endpoints that have not been used yet.
+    pub fn set(&self, endpoint: &'static str, interval: Duration) {
+        let gate = Arc::new(Gate::new(endpoint, scaled(interval, self.rate)));
+        lock(&self.gates).entry(endpoint).or_insert(gate);
     }
 
     /// The gate of an endpoint. Endpoints are names in the source, so there is a bounded number.
     pub fn gate(&self, endpoint: &'static str) -> Arc<Gate> {
-        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(
-            gates
-                .entry(endpoint)
-                .or_insert_with(|| Arc::new(Gate::new(scaled(INTERVAL, self.rate)))),
-        )
+        let new = || Arc::new(Gate::new(endpoint, scaled(INTERVAL, self.rate)));
+        Arc::clone(lock(&self.gates).entry(endpoint).or_insert_with(new))
+    }
+
+    /// How all endpoints stand that were called so far, by name.
+    pub fn standing(&self) -> Vec<Standing> {
+        let mut all: Vec<_> = lock(&self.gates).values().map(|gate| gate.standing()).collect();
+        all.sort_unstable_by_key(|standing| standing.call);
+        all
     }
 }
 
 impl Gate {
-    fn new(interval: Duration) -> Self {
+    fn new(call: &'static str, pace: Duration) -> Self {
         Self {
-            interval,
+            call,
+            pace,
+            state: Mutex::new(State {
+                next: Instant::now(),
+                speed: FULL,
+                slowed: 0,
+                waiting: 0,
+                behind: 0,
+            }),
             turn: tokio::sync::Mutex::new(()),
-            next: Mutex::new(Instant::now()),
-            waiting: AtomicU32::new(0),
+            turn_behind: tokio::sync::Mutex::new(()),
+            empty: Notify::new(),
         }
     }
 
-    /// Waits for its turn.
+    /// Waits for its turn, with the urgency of the running task. Who is dropped meanwhile leaves the
+    /// queue and costs no slot.
     ///
     /// # Errors
-    /// The time it would have taken, if that is beyond `deadline`.
-    pub async fn pass(&self, deadline: Instant) -> Result<(), Duration> {
-        let queue = Queued::join(self);
-        let expected = self.wait() + self.interval * queue.before;
-        if Instant::now() + expected > deadline {
-            return Err(expected);
+    /// The time it would have taken, if that is beyond `deadline`; at once where the work is abandoned.
+    pub async fn pass(&self, deadline: Instant) -> Result<Passed, Duration> {
+        let urgency = Urgency::current();
+        tokio::select! {
+            // A slot that was taken is not lost.
+            biased;
+            passed = self.pass_as(&urgency, deadline) => passed,
+            () = urgency.abandoned() => Err(Duration::ZERO),
         }
+    }
+
+    async fn pass_as(&self, urgency: &Urgency, deadline: Instant) -> Result<Passed, Duration> {
+        if !urgency.is_background() {
+            return self.pass_in_turn(deadline).await;
+        }
+        tokio::select! {
+            biased;
+            passed = self.pass_behind(deadline) => passed,
+            () = urgency.hurried() => self.pass_in_turn(deadline.min(Instant::now() + PATIENCE)).await,
+        }
+    }
+
+    async fn pass_in_turn(&self, deadline: Instant) -> Result<Passed, Duration> {
+        let queue = Queued::join(self, false);
+        queue.expected(deadline)?;
         // Single file: the lock is held while its holder sleeps, that is the queue.
-        let _turn = self.turn.lock().await;
+        let _turn = timeout_at(deadline, self.turn.lock())
+            .await
+            .map_err(|_| self.wait())?;
         loop {
-            let wait = self.wait();
-            if wait.is_zero() {
-                break;
+            match self.take() {
+                Ok(passed) => return Ok(passed),
+                Err(wait) if Instant::now() + wait > deadline => return Err(wait),
+                Err(wait) => sleep(wait).await,
             }
-            let until = Instant::now() + wait;
-            if until > deadline {
-                return Err(wait);
-            }
-            tokio::time::sleep_until(until).await;
         }
-        *self.lock_next() = Instant::now() + self.interval;
-        Ok(())
+    }
+
+    /// The same for a call in the background: whoever comes while it waits goes first.
+    async fn pass_behind(&self, deadline: Instant) -> Result<Passed, Duration> {
+        let queue = Queued::join(self, true);
+        queue.expected(deadline)?;
+        let late = |_| self.wait();
+        let _turn = timeout_at(deadline, self.turn_behind.lock())
+            .await
+            .map_err(late)?;
+        loop {
+            let empty = self.empty.notified();
+            match self.take_behind() {
+                None => timeout_at(deadline, empty).await.map_err(late)?,
+                Some(Ok(passed)) => return Ok(passed),
+                Some(Err(wait)) if Instant::now() + wait > deadline => return Err(wait),
+                Some(Err(wait)) => sleep(wait).await,
+            }
+        }
+    }
+
+    fn take(&self) -> Result<Passed, Duration> {
+        self.lock().take(self.pace)
+    }
+
+    /// `None` while others wait.
+    fn take_behind(&self) -> Option<Result<Passed, Duration>> {
+        let mut state = self.lock();
+        (state.waiting == 0).then(|| state.take(self.pace))
+    }
+
+    /// The service has answered a call with "too fast": nobody goes for `pause` from now, and behind
+    /// that at half the speed. Calls under way when the speed was halved do not halve it again.
+    pub fn slow(&self, passed: Passed, pause: Duration) {
+        let mut state = self.lock();
+        state.push(pause);
+        if state.slowed != passed.slowed {
+            return;
+        }
+        state.slowed += 1;
+        state.speed = (state.speed / 2).max(1);
+        let interval = state.interval(self.pace);
+        drop(state);
+        tracing::warn!(
+            call = self.call,
+            interval_ms = interval.as_millis(),
+            pause_ms = pause.as_millis(),
+            "123pan asks to slow down: calls go slower for a while"
+        );
     }
 
     /// Lets nobody through for `pause` from now.
     pub fn push(&self, pause: Duration) {
-        let until = Instant::now() + pause;
-        let mut next = self.lock_next();
-        *next = (*next).max(until);
+        self.lock().push(pause);
+    }
+
+    /// The service has answered a call and did not mind the pace: a step faster, up to the built-in
+    /// pace.
+    pub fn answered(&self, passed: Passed) {
+        let mut state = self.lock();
+        if state.speed == FULL || state.slowed != passed.slowed {
+            return;
+        }
+        state.speed += 1;
+        let recovered = state.speed == FULL;
+        drop(state);
+        if recovered {
+            tracing::info!(call = self.call, "calls to 123pan go at their full pace again");
+        }
     }
 
     /// How long until the gate opens.
     pub fn wait(&self) -> Duration {
-        self.lock_next().saturating_duration_since(Instant::now())
+        self.lock().wait()
     }
 
-    fn lock_next(&self) -> std::sync::MutexGuard<'_, Instant> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    fn standing(&self) -> Standing {
+        let state = self.lock();
+        Standing {
+            call: self.call,
+            interval: state.interval(self.pace),
+            pace: self.pace,
+            waiting: state.waiting,
+            behind: state.behind,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+impl State {
+    /// Takes the slot if it is time, else says how long it is.
+    fn take(&mut self, pace: Duration) -> Result<Passed, Duration> {
+        let wait = self.wait();
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        let (now, interval) = (Instant::now(), self.interval(pace));
+        let late = now - self.next;
+        let small = (interval / LATE).max(TICK.min(interval / 4));
+        let from = if late <= small { self.next } else { now };
+        self.next = from + interval;
+        Ok(Passed { slowed: self.slowed })
+    }
+
+    fn interval(&self, pace: Duration) -> Duration {
+        pace * FULL / self.speed
+    }
+
+    fn push(&mut self, pause: Duration) {
+        self.next = self.next.max(Instant::now() + pause);
+    }
+
+    fn wait(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now())
     }
 }
 
 /// A place in the queue; leaving it, also by being cancelled, is dropping it.
 struct Queued<'a> {
     gate: &'a Gate,
+    behind: bool,
     before: u32,
 }
 
 impl<'a> Queued<'a> {
-    fn join(gate: &'a Gate) -> Self {
-        let before = gate.waiting.fetch_add(1, Ordering::Relaxed);
-        Self { gate, before }
+    fn join(gate: &'a Gate, behind: bool) -> Self {
+        let mut state = gate.lock();
+        let before = if behind {
+            state.behind += 1;
+            state.waiting + state.behind - 1
+        } else {
+            state.waiting += 1;
+            state.waiting - 1
+        };
+        drop(state);
+        Self { gate, behind, before }
+    }
+
+    /// # Errors
+    /// The time until its turn, where that is beyond the deadline.
+    fn expected(&self, deadline: Instant) -> Result<(), Duration> {
+        let state = self.gate.lock();
+        let expected = state.wait() + state.interval(self.gate.pace) * self.before;
+        if Instant::now() + expected > deadline {
+            return Err(expected);
+        }
+        Ok(())
     }
 }
 
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
-        self.gate.waiting.fetch_sub(1, Ordering::Relaxed);
+        let mut state = self.gate.lock();
+        if self.behind {
+            state.behind -= 1;
+            return;
+        }
+        state.waiting -= 1;
+        if state.waiting == 0 {
+            drop(state);
+            self.gate.empty.notify_waiters();
+        }
     }
+}
+
+/// A lock whose holder leaves no half-made state.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    fn far() -> Instant {
-        Instant::now() + Duration::from_secs(3600)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn ten_calls_take_nine_intervals_and_go_in_order() {
-        let gate = Gates::new(1.0).gate("file/list/new");
-        let order = Arc::new(Mutex::new(Vec::new()));
-        let start = Instant::now();
-        let mut tasks = Vec::new();
-        for n in 0..10 {
-            let (gate, order) = (Arc::clone(&gate), Arc::clone(&order));
-            tasks.push(tokio::spawn(async move {
-                gate.pass(far()).await.unwrap();
-                order.lock().unwrap().push((n, start.elapsed()));
-            }));
-        }
-        for task in tasks {
-            task.await.unwrap();
-        }
-        let order = order.lock().unwrap();
-        for (place, (n, at)) in order.iter().enumerate() {
-            assert_eq!(place, *n);
-            let due = INTERVAL * u32::try_from(place).unwrap();
-            assert!(*at >= due && *at < due + Duration::from_millis(20), "{at:?}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_push_holds_up_those_who_wait_already() {
-        let gate = Gates::new(1.0).gate("x");
-        gate.pass(far()).await.unwrap();
-        let start = Instant::now();
-        let other = tokio::spawn({
-            let gate = Arc::clone(&gate);
-            async move { gate.pass(far()).await }
-        });
-        tokio::task::yield_now().await;
-        gate.push(Duration::from_secs(10));
-        other.await.unwrap().unwrap();
-        assert!(start.elapsed() >= Duration::from_secs(10));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_would_wait_too_long_is_turned_away_at_once() {
-        let gate = Gates::new(1.0).gate("x");
-        gate.push(Duration::from_secs(30));
-        let start = Instant::now();
-        let wait = gate.pass(start + Duration::from_secs(5)).await.unwrap_err();
-        assert!(wait >= Duration::from_secs(29));
-        assert!(start.elapsed() < Duration::from_secs(1));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_higher_rate_makes_shorter_intervals_and_a_cancelled_waiter_wastes_none() {
-        let gate = Gates::new(100.0).gate("x");
-        gate.pass(far()).await.unwrap();
-        let start = Instant::now();
-        let gone = tokio::time::timeout(Duration::from_millis(1), gate.pass(far())).await;
-        assert!(gone.is_err());
-        gate.pass(far()).await.unwrap();
-        assert!(start.elapsed() <= Duration::from_millis(9));
-        assert_eq!(gate.waiting.load(Ordering::Relaxed), 0);
-    }
-}
+#[path = "pace_tests.rs"]
+mod tests;

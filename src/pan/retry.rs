@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::error::Reason;
 use super::http::HttpError;
 use super::pace::scaled;
+use super::urgency::Urgency;
 
 /// Tries of a call that is answered with "too fast".
 const BUSY_TRIES: u32 = 6;
@@ -28,6 +29,12 @@ const ASKED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// Time a call may take with all its waiting; WebDAV clients give up at about this age. Below the
 /// longest pause, so that one who meets a gate shut for so long is told at once.
 pub const PATIENCE: Duration = Duration::from_secs(55);
+/// The same for a call in the background, which steps back for all others: who made it comes again
+/// later.
+pub const PATIENCE_BEHIND: Duration = Duration::from_secs(600);
+/// How long an endpoint is left alone after all tries were answered with "too fast": minutes, says the
+/// service's text (API page 2.4).
+const REST: Duration = Duration::from_secs(60);
 
 /// The patience of one logical call.
 #[derive(Debug)]
@@ -53,7 +60,12 @@ pub enum Advice {
 impl Patience {
     /// For a call begun now; `repeatable` if asking twice does the same as asking once.
     pub fn new(rate: f64, repeatable: bool) -> Self {
-        Self::within(PATIENCE, rate, repeatable)
+        let time = if Urgency::current().is_background() {
+            PATIENCE_BEHIND
+        } else {
+            PATIENCE
+        };
+        Self::within(time, rate, repeatable)
     }
 
     /// The same with another time for all tries together: the part of an upload may take long.
@@ -106,11 +118,19 @@ impl Patience {
     }
 
     /// How long the gate is held after "too fast".
-    pub fn busy_pause(&self, asked: Option<Duration>) -> Duration {
+    fn busy_pause(&self, asked: Option<Duration>) -> Duration {
         asked.map_or_else(
             || self.own_pause(BUSY_BASE, self.busy.max(1)),
             |asked| asked.clamp(ASKED.0, ASKED.1),
         )
+    }
+
+    /// How long the gate is held when the call was given up because of "too fast".
+    pub fn rest(&self, asked: Option<Duration>) -> Duration {
+        match asked {
+            Some(_) => self.busy_pause(asked),
+            None => scaled(REST, self.rate),
+        }
     }
 
     /// Doubled with each try, spread by a fifth so that several clients do not come in step.
@@ -158,9 +178,10 @@ mod tests {
             Advice::PushGate(Duration::from_secs(1))
         );
         assert_eq!(
-            patience.busy_pause(Some(Duration::from_secs(900))),
+            patience.rest(Some(Duration::from_secs(900))),
             Duration::from_secs(60)
         );
+        assert_eq!(Patience::new(1.0, true).rest(None), REST);
         tokio::time::advance(Duration::from_secs(50)).await;
         assert_eq!(patience.after(&busy(Some(7))), Advice::GiveUp);
     }

@@ -1,6 +1,8 @@
 //! One plain sentence for each reason: what went wrong, what to do. The service's own words are
 //! quoted, they are what a user finds when he searches for help.
 
+use std::time::Duration;
+
 use super::error::{Error, Reason, Said};
 use super::http::HttpError;
 use super::open::TOKEN_CALL;
@@ -36,10 +38,11 @@ impl Error {
                 )
             }
             Reason::Risk(said) => format!(
-                "123pan's risk control asks for a person ({said}): sign in once on 123pan's web page from the same network, or change the password there; or use an access_token. Then start dav123 again; until then it makes no more calls."
+                "123pan's risk control asks for a person ({said}): sign in once on 123pan's web page from the same network, or change the password there; or use an access_token. Until then dav123 makes no more calls for this account; they go on when you say so on the status page /.dav123/ or send SIGHUP."
             ),
-            Reason::Banned(said) => format!(
-                "123pan has banned this network address ({said}): wait some hours or use another network, then restart dav123; until then it makes no more calls."
+            Reason::Banned { said, after } => format!(
+                "123pan has banned this network address ({said}): dav123 makes no more calls for this account and tries again in {}; to go on sooner, from another network, say so on the status page /.dav123/ or send SIGHUP.",
+                after.map_or_else(|| "half an hour at the earliest".to_owned(), in_words)
             ),
             Reason::Busy { .. } if self.is_sign_in() => {
                 "123pan says that this account signs in too often: wait some minutes.".to_owned()
@@ -82,5 +85,35 @@ impl Error {
     /// Whether it comes from signing in.
     pub fn is_sign_in(&self) -> bool {
         self.call == super::web::login::CALL || self.call == TOKEN_CALL
+    }
+}
+
+/// A time to wait, as a person says it.
+fn in_words(wait: Duration) -> String {
+    let minutes = wait.as_secs().div_ceil(60);
+    match minutes {
+        0 | 1 => "a minute".to_owned(),
+        2..120 => format!("{minutes} minutes"),
+        _ => format!("{} hours", minutes.div_ceil(60)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_said_in_minutes_and_hours() {
+        for (seconds, said) in [
+            (0, "a minute"),
+            (60, "a minute"),
+            (61, "2 minutes"),
+            (1800, "30 minutes"),
+            (3600, "60 minutes"),
+            (7200, "2 hours"),
+            (7201, "3 hours"),
+        ] {
+            assert_eq!(in_words(Duration::from_secs(seconds)), said);
+        }
     }
 }

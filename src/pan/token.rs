@@ -4,12 +4,12 @@
 //! When the service refuses the one in use, one task looks for the next while everybody else waits
 //! for it; it runs on when the request that began it is gone. What must not be repeated is
 //! remembered: after a risk-control message, a ban or a refused password the session is halted, and
-//! every call fails at once until the token file changes (API page 2.5 and 11.1).
+//! every call fails at once until a person acts ([`super::halt`]).
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -19,9 +19,10 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::error::{Error, Reason, Said};
-use super::http::Client;
-use super::kept::{KeptToken, Stamp};
-use super::pace::scaled;
+use super::halt::{Halted, Switch};
+use super::http::{Client, HttpError};
+use super::kept::KeptToken;
+use super::pace::{Gates, scaled};
 use super::{open, web::login};
 use crate::config::Endpoints;
 
@@ -31,6 +32,8 @@ const REFUSED_KEPT: usize = 16;
 const PAUSE_BUSY: Duration = Duration::from_secs(300);
 /// After a sign-in that failed for reasons of the network.
 const PAUSE_BROKEN: Duration = Duration::from_secs(10);
+/// After one that was not sent because no connection came about.
+const PAUSE_UNSENT: Duration = Duration::from_secs(3);
 /// After a token was refused right after its sign-in.
 const PAUSE_FRESH: Duration = Duration::from_secs(600);
 /// More sign-ins than this many ...
@@ -87,7 +90,8 @@ struct Inner {
     kept: Option<KeptToken>,
     /// Held during a sign-in: that is the single flight.
     state: Mutex<State>,
-    halt: RwLock<Option<Halt>>,
+    switch: Switch,
+    gates: Gates,
 }
 
 #[derive(Default)]
@@ -100,11 +104,6 @@ struct State {
     /// No sign-in before this moment, and why.
     pause: Option<(Instant, Error)>,
     sign_ins: VecDeque<Instant>,
-}
-
-struct Halt {
-    error: Error,
-    seen: Option<Stamp>,
 }
 
 impl Held {
@@ -141,19 +140,27 @@ impl Session {
         credentials: Option<Credentials>,
         kept: Option<KeptToken>,
     ) -> Self {
+        let gates = Gates::new(endpoints.rate);
+        let switch = Switch::new(endpoints.rate);
         Self(Arc::new(Inner {
             http,
+            gates,
+            switch,
             endpoints,
             credentials,
             kept,
             state: Mutex::default(),
-            halt: RwLock::new(None),
         }))
     }
 
     /// Whether there is an account behind it.
     pub fn is_anonymous(&self) -> bool {
         self.0.credentials.is_none()
+    }
+
+    /// The gates of the account, at the rate of its own mount: whoever calls in its name passes them.
+    pub fn gates(&self) -> &Gates {
+        &self.0.gates
     }
 
     /// The token to use; waits while one is being got. `None` for nobody.
@@ -180,27 +187,23 @@ impl Session {
         self.obtain(Some((refused.clone(), said))).await
     }
 
-    /// Stops every further call of this session, for `error`.
-    pub fn halt(&self, error: Error) {
+    /// Stops every further call of this session, for `error`; that error as it is to be handed on.
+    pub fn halt(&self, error: Error) -> Error {
         let seen = self.0.kept.as_ref().map(KeptToken::stamp);
-        let mut halt = self.0.halt.write().unwrap_or_else(PoisonError::into_inner);
-        if halt.is_none() {
-            tracing::error!("{}", error.sentence());
-            *halt = Some(Halt { error, seen });
-        }
+        self.0.switch.halt(error, seen)
     }
 
-    /// Fails while the session is halted. A new token in the state directory ends that.
+    /// Fails while the session is halted and no trial is due. A new token in the state directory
+    /// ends that.
     ///
     /// # Errors
     /// The error that halted it.
     pub async fn check(&self) -> Result<(), Error> {
-        let (error, seen) = match &*self.0.halt.read().unwrap_or_else(PoisonError::into_inner) {
-            None => return Ok(()),
-            Some(halt) => (halt.error.clone(), halt.seen),
+        let Err(error) = self.0.switch.check() else {
+            return Ok(());
         };
         // A small file, read only while halted.
-        let changed = match (&self.0.kept, seen) {
+        let changed = match (&self.0.kept, self.0.switch.seen()) {
             (Some(kept), Some(seen)) => kept.stamp() != seen && kept.read().is_some(),
             _ => false,
         };
@@ -208,13 +211,42 @@ impl Session {
             return Err(error);
         }
         let mut state = self.0.state.lock().await;
-        let mut halt = self.0.halt.write().unwrap_or_else(PoisonError::into_inner);
-        if halt.take().is_some() {
+        if self.0.switch.resume() {
             tracing::info!("the token in the state directory has changed: calls to 123pan go on");
             state.held = None;
             state.pause = None;
         }
         Ok(())
+    }
+
+    /// The last look before a call is made: of all that wait while a ban is tried, one goes.
+    ///
+    /// # Errors
+    /// The error that halted the session.
+    pub fn enter(&self) -> Result<(), Error> {
+        self.0.switch.enter()
+    }
+
+    /// The service has answered a call: no ban is in the way.
+    pub fn answered(&self) {
+        self.0.switch.answered();
+    }
+
+    /// Lets calls go on because a person says so; whether they had stopped. The token in use is used
+    /// again, and signing in is tried again.
+    pub async fn resume(&self) -> bool {
+        let mut state = self.0.state.lock().await;
+        let resumed = self.0.switch.resume();
+        if resumed {
+            state.pause = None;
+            tracing::info!("resumed: calls to 123pan go on");
+        }
+        resumed
+    }
+
+    /// Why calls have stopped, if they have.
+    pub fn halted(&self) -> Option<Halted> {
+        self.0.switch.halted()
     }
 
     /// Runs the search for a token in a task of its own, so that a caller who leaves does not cut it.
@@ -246,10 +278,7 @@ impl Session {
     /// The halt may have come while we waited for the lock: who waited for a sign-in shares its
     /// end, as he does by [`State::pause`]. Healing is left to [`Session::check`].
     fn check_halted_again(&self) -> Result<(), Error> {
-        match &*self.0.halt.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(halt) => Err(halt.error.clone()),
-            None => Ok(()),
-        }
+        self.0.switch.check()
     }
 
     async fn next_token(&self, state: &mut State, fresh_refused: bool) -> Result<Held, Error> {
@@ -289,14 +318,17 @@ impl Session {
                     .hold(&token, true)
                     .ok_or_else(|| fail(Reason::BadCredentials))
             }
-            Err(error) => {
+            Err(mut error) => {
                 match &error.reason {
-                    Reason::Risk(_) | Reason::Banned(_) | Reason::PasswordRefused { .. } => {
-                        self.halt(error.clone());
+                    Reason::Risk(_) | Reason::Banned { .. } | Reason::PasswordRefused { .. } => {
+                        error = self.halt(error.clone());
                     }
                     Reason::Busy { after, .. } => {
                         let pause = after.unwrap_or_default().max(scaled(PAUSE_BUSY, rate));
                         state.pause = Some((Instant::now() + pause, error.clone()));
+                    }
+                    Reason::Http(HttpError::Connect) => {
+                        state.pause = Some((Instant::now() + scaled(PAUSE_UNSENT, rate), error.clone()));
                     }
                     _ => state.pause = Some((Instant::now() + scaled(PAUSE_BROKEN, rate), error.clone())),
                 }

@@ -3,7 +3,7 @@
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response, StatusCode};
 
-use super::answer;
+use super::{answer, governor};
 use crate::body::Body;
 use crate::metrics::Metrics;
 use crate::tree::Tree;
@@ -25,6 +25,7 @@ pub(super) fn answer(method: &Method, name: &str, tree: &Tree, metrics: &Metrics
                 .listing_entries
                 .set(i64::try_from(entries).unwrap_or(i64::MAX));
             metrics.links.set(i64::try_from(links).unwrap_or(i64::MAX));
+            governor::measure(tree, metrics);
             match metrics.text() {
                 Ok(text) => page(
                     method,
@@ -98,9 +99,11 @@ fn status(tree: &Tree) -> String {
             "</table><p>{files} files ({bytes}) are received and wait to be sent to 123pan.</p><table>"
         );
     }
+    page.push_str("</table>");
+    page.push_str(&governor::shown(tree));
     let _ = write!(
         page,
-        "</table><p>{entries} entries and {links} links are remembered. Version {}. \
+        "<p>{entries} entries and {links} links are remembered. Version {}. \
          <a href=\"metrics\">Metrics</a></p></html>",
         env!("CARGO_PKG_VERSION")
     );

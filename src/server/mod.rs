@@ -6,6 +6,7 @@ mod admin;
 mod answer;
 mod auth;
 pub mod control;
+mod governor;
 mod listen;
 pub mod pages;
 mod service;
@@ -165,7 +166,9 @@ impl Server {
             tokio::select! {
                 signal = signals.next() => match signal {
                     Signal::Stop => break,
-                    Signal::Reload => reload(&self.service, self.config.server.tls.as_ref(), self.certificate.as_ref()),
+                    Signal::Reload => {
+                        reload(&self.service, self.config.server.tls.as_ref(), self.certificate.as_ref()).await;
+                    }
                 },
                 () = self.stop.cancelled() => break,
             }
@@ -181,9 +184,11 @@ impl Server {
     }
 }
 
-/// SIGHUP: listings are asked anew, the certificate is read again; a broken one changes nothing.
-fn reload(service: &Service, tls: Option<&Tls>, current: Option<&Certificate>) {
+/// SIGHUP: listings are asked anew, calls that were stopped go on, the certificate is read again; a broken one
+/// changes nothing.
+async fn reload(service: &Service, tls: Option<&Tls>, current: Option<&Certificate>) {
     service.forget_listings();
+    service.resume().await;
     if let (Some(tls), Some(current)) = (tls, current) {
         match certificate(tls) {
             Ok(new) => current.store(new),

@@ -22,12 +22,12 @@ use super::access::{AccessLine, Logged};
 use super::auth::{self, Auth, Principal};
 use super::control::Secret;
 use super::pages::{self, Language, View};
-use super::{actions, admin, answer};
+use super::{actions, admin, answer, governor};
 use crate::body::Body;
 use crate::config::Access;
 use crate::dav::{Ctx, Dav, Refusal, way};
 use crate::delivery::Delivery;
-use crate::drive::Error;
+use crate::drive::{Error, ErrorKind};
 use crate::metrics::Metrics;
 use crate::tree::{PathError, Tree, TreePath};
 
@@ -113,6 +113,11 @@ impl Service {
         });
     }
 
+    /// Lets calls to 123pan go on that were stopped; the mounts they had been stopped for.
+    pub(super) async fn resume(&self) -> Vec<String> {
+        governor::resume(&self.tree).await
+    }
+
     /// Answers a request.
     pub(super) async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Logged> {
         let mut line = AccessLine::begin(&request, peer.address, self.metrics.clone());
@@ -155,6 +160,9 @@ impl Service {
         if own {
             let name = path.segments().nth(1).unwrap_or_default();
             let (head, _) = request.into_parts();
+            if name == "resume" {
+                return governor::resumed(&head.method, &head.headers, &principal, &self.tree).await;
+            }
             if let Some(response) = actions::answer(&head, name, &principal, &self.tree).await {
                 return response;
             }
@@ -294,6 +302,8 @@ impl Service {
 
     fn failed(&self, error: &Error) -> Response<Body> {
         match answer::status(error.kind()) {
+            // Said once, when the calls were stopped.
+            _ if error.kind() == ErrorKind::RiskControl => tracing::debug!(kind = ?error.kind(), "{error}"),
             status if status.is_server_error() => tracing::warn!(kind = ?error.kind(), "{error}"),
             _ => tracing::debug!(kind = ?error.kind(), "{error}"),
         }

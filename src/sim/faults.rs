@@ -90,6 +90,8 @@ pub enum FaultKind {
     Code(Value, String),
     /// 200 with broken JSON.
     GarbageJson,
+    /// 200 with a plain text, as the load balancers speak (API page 1.4: `123pan rate limit type min`).
+    Text(String),
     /// Listing: `rows` rows are missing from this page (1-based), `Total` is unchanged.
     LackRows {
         /// The page.

@@ -1,7 +1,7 @@
 //! What stands in front of every call: ban, pace, platform, signature, token, account lock.
 //!
-//! The pace of an endpoint is one call per interval in the long run, with a tenth of it as tolerance for the jitter
-//! of a network. A call that comes too early is a violation; enough of them ban the caller (API page, section 10).
+//! The pace of an endpoint is one call per interval in the long run, with a tenth of it (or `jitter`) as
+//! tolerance for the jitter of a network. A call that comes too early is a violation; enough of them ban the caller (API page, section 10).
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -118,7 +118,7 @@ impl Gate {
         let now = Instant::now();
         let mut due = lock(&self.due);
         let at = due.get(endpoint).copied().unwrap_or(now);
-        if now + interval / 10 >= at {
+        if now + settings.jitter.unwrap_or(interval / 10) >= at {
             due.insert(endpoint, at.max(now) + interval);
             return None;
         }

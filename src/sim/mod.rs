@@ -63,7 +63,9 @@ use self::store::Store;
 #[derive(Debug)]
 pub struct Cloud {
     inner: Arc<Inner>,
-    tasks: Vec<JoinHandle<()>>,
+    /// Of all hosts, the API first.
+    addresses: Vec<SocketAddr>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// Base addresses of the hosts that are not the API; none = the host that the caller used.
@@ -138,15 +140,46 @@ impl Cloud {
             copies: Mutex::default(),
             identity: options,
         });
-        let tasks = listeners
-            .into_iter()
-            .map(|l| tokio::spawn(server::run(inner.clone(), l)))
-            .collect();
-        let cloud = Cloud { inner, tasks };
+        let addresses = listeners
+            .iter()
+            .map(TcpListener::local_addr)
+            .collect::<io::Result<_>>()?;
+        let cloud = Cloud {
+            inner,
+            addresses,
+            tasks: Mutex::default(),
+        };
+        cloud.serve_on(listeners);
         if cloud.inner.identity.seeded {
             cloud.seed();
         }
         Ok(cloud)
+    }
+
+    fn serve_on(&self, listeners: Vec<TcpListener>) {
+        // Each task owns its listener and its connections.
+        let run = |listener| tokio::spawn(server::run(self.inner.clone(), listener));
+        *lock(&self.tasks) = listeners.into_iter().map(run).collect();
+    }
+
+    /// Goes away: connections break, new ones are refused. Everything else is kept.
+    pub fn vanish(&self) {
+        for task in lock(&self.tasks).drain(..) {
+            task.abort();
+        }
+    }
+
+    /// Comes back at the same addresses.
+    ///
+    /// # Errors
+    /// When an address has been taken meanwhile.
+    pub async fn come_back(&self) -> io::Result<()> {
+        let mut listeners = Vec::new();
+        for address in &self.addresses {
+            listeners.push(bind_again(*address).await?);
+        }
+        self.serve_on(listeners);
+        Ok(())
     }
 
     /// The address of the API, without a slash at its end: `http://127.0.0.1:PORT`. Web calls are below `/api`,
@@ -238,9 +271,20 @@ impl Cloud {
 impl Drop for Cloud {
     fn drop(&mut self) {
         self.inner.faults.release();
-        // Each task owns its listener and its connections.
-        for task in &self.tasks {
-            task.abort();
+        self.vanish();
+    }
+}
+
+/// Binds where a listener was closed just now: its task may not have ended yet.
+async fn bind_again(address: SocketAddr) -> io::Result<TcpListener> {
+    let mut tries = 0;
+    loop {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < 100 => {
+                tries += 1;
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            bound => return bound,
         }
     }
 }

@@ -85,6 +85,8 @@ pub struct Settings {
     pub intervals: HashMap<&'static str, Duration>,
     /// Factor for all intervals; 0 turns the pace off. Default 1.
     pub pace_scale: f64,
+    /// How much too early a call may come, for the jitter of a network. Default none: a tenth of the interval.
+    pub jitter: Option<Duration>,
     /// The answer to a call that came too early.
     pub too_fast: TooFast,
     /// `Retry-After` with it, in seconds. Default none.
@@ -170,6 +172,7 @@ impl Default for Settings {
             logins: Some((10, Duration::from_secs(60))),
             intervals: HashMap::from([("list", list), ("share_get", list)]),
             pace_scale: 1.0,
+            jitter: None,
             too_fast: TooFast::Status429,
             retry_after: None,
             ban_after: Some(20),

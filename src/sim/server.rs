@@ -200,6 +200,7 @@ async fn strike(cloud: &Inner, name: &str, page_asked: Option<u64>) -> io::Resul
                 answer
             }
             Some(FaultKind::Html) => page(200),
+            Some(FaultKind::Text(text)) => answer(200, "text/plain; charset=utf-8", text),
             Some(FaultKind::Code(code, message)) => {
                 json_answer(200, &json!({"code": code, "message": message, "data": null}))
             }

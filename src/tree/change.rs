@@ -11,7 +11,7 @@ use super::listing::Change;
 use super::put::Put;
 use super::{Mount, Resource, Tree, TreePath};
 use crate::config::Access;
-use crate::drive::{DriveFuture, Entry, Error, ErrorKind, Id};
+use crate::drive::{DriveFuture, Entry, Error, ErrorKind, Id, Urgency};
 
 /// Where something is to be: a free or taken name in a folder that can be written to.
 #[derive(Debug, Clone)]
@@ -328,7 +328,7 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, Error>> + Send + 'static,
 {
-    match tokio::spawn(change).await {
+    match tokio::spawn(Urgency::current().scope(change)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Error::new(
             ErrorKind::Nonsense,

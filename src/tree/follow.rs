@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::growing::Growing;
+use super::growing::{Growing, Joined};
 use super::listing::{Chunk, Listing};
 use super::listings::is_outage;
 use crate::drive::{Entry, Error, ErrorKind, Id};
@@ -18,9 +18,9 @@ const OVERDUE_WAIT: Duration = Duration::from_secs(8);
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     Kept(Arc<Listing>),
-    Growing(Arc<Growing>),
+    Growing(Joined),
     /// Begun before one of our changes: only its end is true.
-    Awaited(Arc<Growing>),
+    Awaited(Joined),
     /// Good enough to be shown, and read anew behind: a name that is missing waits for that.
     Stale(Arc<Listing>, Box<Source>),
     /// Too old to be shown, but if 123pan does not answer.

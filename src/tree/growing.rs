@@ -1,20 +1,22 @@
 //! A listing that is being read: one task fills it page by page, everybody who wants the folder follows.
 //!
-//! The task goes on when its first client leaves, because each page has cost a call. When the drive finds its listing
+//! The task goes on when its clients leave, because each page has cost a call; if they leave before the first one was asked for,
+//! it leaves the queue of calls. When the drive finds its listing
 //! inconsistent it begins anew (`Page::restarted`). A follower that has passed members on goes on with those that are
 //! new to it; if at the end one that it gave away is not in the listing, it fails: a folder that is not true is never
 //! ended well-formed.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::flight::lock;
 use super::listing::{Chunk, Key, Listing};
 use super::listings::{Stamp, State};
-use crate::drive::{Drive, Entry, Error, ErrorKind};
+use crate::drive::{Drive, DriveFuture, Entry, Error, ErrorKind, Urgency};
 
 /// A listing that is being read.
 #[derive(Debug)]
@@ -22,8 +24,23 @@ pub(super) struct Growing {
     state: Mutex<Grown>,
     /// Counts changes of `state`.
     changed: watch::Sender<u64>,
-    /// Somebody waits for it.
-    wanted: Notify,
+    urgency: Urgency,
+    /// Its receivers are those who are interested in it.
+    interest: watch::Sender<()>,
+}
+
+/// A reading that somebody is interested in, as long as he holds this.
+#[derive(Debug, Clone)]
+pub(super) struct Joined {
+    growing: Arc<Growing>,
+    _interest: watch::Receiver<()>,
+}
+
+impl Deref for Joined {
+    type Target = Growing;
+    fn deref(&self) -> &Growing {
+        &self.growing
+    }
 }
 
 #[derive(Debug, Default)]
@@ -35,17 +52,35 @@ pub(super) struct Grown {
 }
 
 impl Growing {
-    pub(super) fn new() -> Self {
+    /// A reading; `behind`: nobody waits for it.
+    pub(super) fn new(behind: bool) -> Self {
         Self {
             state: Mutex::default(),
             changed: watch::Sender::new(0),
-            wanted: Notify::new(),
+            urgency: match behind {
+                true => Urgency::nobody(),
+                false => Urgency::of_its_own(),
+            },
+            interest: watch::Sender::new(()),
         }
     }
 
-    /// Somebody waits for it: it does not wait for its turn behind the others any more.
+    /// Takes an interest.
+    pub(super) fn join(self: &Arc<Self>) -> Joined {
+        Joined {
+            growing: self.clone(),
+            _interest: self.interest.subscribe(),
+        }
+    }
+
+    /// Whether all who were interested have left, and it was given up.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.urgency.is_abandoned()
+    }
+
+    /// The running task waits for it: it does not step back for others any more.
     pub(super) fn want(&self) {
-        self.wanted.notify_one();
+        self.urgency.joined();
     }
 
     fn change(&self, change: impl FnOnce(&mut Grown)) {
@@ -80,6 +115,8 @@ pub(super) struct Reader {
     pub(super) base: Option<Arc<Listing>>,
     /// Where nobody waits for it: few are read behind at once, so that each is soon done.
     pub(super) behind: Option<Arc<Semaphore>>,
+    /// It may be given up when all have left who were interested.
+    pub(super) while_wanted: bool,
 }
 
 /// The rows that were read, and when.
@@ -92,10 +129,15 @@ struct Found {
 
 impl Reader {
     pub(super) async fn run(self, drive: Arc<dyn Drive>) {
+        let urgency = self.growing.urgency.clone();
+        urgency.scope(self.work(drive)).await;
+    }
+
+    async fn work(self, drive: Arc<dyn Drive>) {
         let _turn = match &self.behind {
             Some(turns) => tokio::select! {
                 turn = turns.acquire() => turn.ok(),
-                () = self.growing.wanted.notified() => None,
+                () = self.growing.urgency.hurried() => None,
             },
             None => None,
         };
@@ -139,7 +181,14 @@ impl Reader {
 
     async fn read_whole(&self, drive: &dyn Drive) -> Result<Vec<Entry>, Error> {
         let mut lister = drive.list(self.key.1);
-        while let Some(mut page) = lister.next().await? {
+        let mut first = self.while_wanted;
+        loop {
+            let page = if std::mem::take(&mut first) {
+                self.while_wanted(lister.next()).await?
+            } else {
+                lister.next().await?
+            };
+            let Some(mut page) = page else { break };
             if page.entries.is_empty() && !page.restarted {
                 continue;
             }
@@ -165,6 +214,16 @@ impl Reader {
         Ok(entries)
     }
 
+    /// A call that leaves the queue when nobody is interested any more; one that is under way ends.
+    async fn while_wanted<T>(&self, mut call: DriveFuture<'_, T>) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            done = &mut call => return done,
+            () = self.growing.interest.closed() => self.growing.urgency.abandon(),
+        }
+        call.await
+    }
+
     fn end(&self, outcome: Result<Found, Error>) {
         let mut state = lock(&self.cache);
         // A folder that was forgotten meanwhile has no slot, or another reader in it.
@@ -185,6 +244,7 @@ impl Reader {
             match &outcome {
                 // Kept before the flight ends: whoever comes in between finds it.
                 Ok(listing) => state.keep(self.key, listing.clone()),
+                Err(_) if self.growing.is_abandoned() => state.given_up(self.key),
                 Err(error) => state.failed(self.key, error),
             }
         }

@@ -37,7 +37,7 @@ struct Kept {
     used: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Links {
     kept: Arc<Mutex<Table>>,
     /// By wish too, so that who wishes for a long life does not get a call made for a short one.
@@ -48,6 +48,15 @@ pub(super) struct Links {
 struct Table {
     links: HashMap<Key, Kept>,
     clock: u64,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            kept: Arc::default(),
+            flights: Flights::while_wanted(),
+        }
+    }
 }
 
 impl Links {

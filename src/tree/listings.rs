@@ -150,12 +150,13 @@ impl Listings {
         let good = kept
             .as_ref()
             .is_some_and(|kept| served && now < kept.due + self.life.stale);
-        let reading = match &slot.growing {
-            Some(growing) if slot.noted.is_empty() => Source::Growing(growing.clone()),
-            Some(growing) => Source::Awaited(growing.clone()),
+        let reading = match slot.growing.as_ref().filter(|growing| !growing.is_abandoned()) {
+            Some(growing) if slot.noted.is_empty() => Source::Growing(growing.join()),
+            Some(growing) => Source::Awaited(growing.join()),
             None => {
-                let growing = Arc::new(Growing::new());
+                let growing = Arc::new(Growing::new(good));
                 slot.growing = Some(growing.clone());
+                slot.noted.clear();
                 let base = kept
                     .clone()
                     .filter(|kept| served && kept.entries().len() >= LARGE)
@@ -168,9 +169,12 @@ impl Listings {
                     ttl: self.life.ttl,
                     base,
                     behind: good.then(|| self.behind.clone()),
+                    // Who is shown an old listing leaves, but would like to see a new one next time.
+                    while_wanted: kept.is_none(),
                 };
+                let joined = growing.join();
                 tokio::spawn(reader.run(drive.clone()));
-                Source::Growing(growing)
+                Source::Growing(joined)
             }
         };
         match kept {
@@ -339,6 +343,13 @@ impl State {
         let slot = self.slots.get_mut(&key)?;
         slot.growing.take_if(|running| Arc::ptr_eq(running, growing))?;
         Some(std::mem::take(&mut slot.noted))
+    }
+
+    /// A reading was given up, because nobody wanted it.
+    pub(super) fn given_up(&mut self, key: Key) {
+        if self.slots.get(&key).is_some_and(|slot| slot.kept.is_none()) {
+            self.slots.remove(&key);
+        }
     }
 
     /// A reading has failed. What is known stays if it may still be true.

@@ -151,7 +151,7 @@ impl Tree {
                 shelf.map(Arc::new),
             ),
             links: Links::default(),
-            quota_flights: Flights::default(),
+            quota_flights: Flights::while_wanted(),
             state,
             spool,
             mode: config.upload.mode,

@@ -18,7 +18,7 @@ use super::put::md5_of_nothing;
 use super::spool::Spooled;
 use super::waiting::{Times, Waiting};
 use super::{Resource, Tree, TreePath};
-use crate::drive::{Content, Entry, Error, ErrorKind, Id, Kind};
+use crate::drive::{Content, Entry, Error, ErrorKind, Id, Kind, in_background};
 use crate::state::Pending as Row;
 
 /// How long an empty file waits for the body that Explorer and Finder put behind it.
@@ -387,7 +387,12 @@ impl Tree {
                 times.running = false;
                 times.due = Instant::now() + pause;
                 drop(times);
-                tracing::warn!(path = %place.path, %error, pause = pause.as_secs(), "not sent yet");
+                if error.kind() == ErrorKind::RiskControl {
+                    // Said once, when the calls were stopped.
+                    tracing::debug!(path = %place.path, %error, pause = pause.as_secs(), "not sent yet");
+                } else {
+                    tracing::warn!(path = %place.path, %error, pause = pause.as_secs(), "not sent yet");
+                }
                 self.pending.changed.notify_one();
             }
         }
@@ -417,7 +422,7 @@ async fn send_all(tree: Weak<Tree>) {
         };
         let Some(tree) = tree.upgrade() else { return };
         tokio::spawn(async move {
-            tree.send(&waiting).await;
+            in_background(tree.send(&waiting)).await;
             drop(permit);
         });
     }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::{Resource, Tree, TreePath};
-use crate::drive::Error;
+use crate::drive::{Error, ErrorKind, in_background};
 
 /// What a warm-up has seen so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,11 +19,19 @@ pub struct Warmed {
 }
 
 impl Tree {
-    /// Lists a folder and all below it; `seen` is told after each, and ends the walk by `false`.
+    /// Lists a folder and all below it, in the background's share of the pace; `seen` is told after each, and ends the walk by `false`.
     ///
     /// # Errors
     /// Failures of a drive as they are: what was listed stays known.
     pub async fn warm(
+        self: &Arc<Self>,
+        path: &TreePath,
+        seen: impl FnMut(Warmed) -> bool,
+    ) -> Result<Warmed, Error> {
+        in_background(self.walk(path, seen)).await
+    }
+
+    async fn walk(
         self: &Arc<Self>,
         path: &TreePath,
         mut seen: impl FnMut(Warmed) -> bool,
@@ -33,7 +41,7 @@ impl Tree {
         while let Some(path) = ahead.pop() {
             let folder = match self.resolve(&path).await {
                 // It has gone while we came.
-                Err(error) if error.kind() == crate::drive::ErrorKind::NotFound && warmed.folders > 0 => {
+                Err(error) if error.kind() == ErrorKind::NotFound && warmed.folders > 0 => {
                     continue;
                 }
                 folder => folder?,

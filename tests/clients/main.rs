@@ -8,6 +8,7 @@ mod world;
 mod browser;
 mod curl;
 mod demo;
+mod governor;
 mod mounts;
 mod players;
 mod program;

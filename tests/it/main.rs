@@ -6,13 +6,17 @@
 mod world;
 
 mod arrows;
+mod codes;
 mod commands;
+mod costs;
 mod delivery;
 mod direct;
 mod faults;
+mod governor;
 mod kill;
 mod listing;
 mod open;
+mod outage;
 mod pages;
 mod paging;
 mod proxy;

@@ -67,6 +67,9 @@ async fn health_metrics_and_status_tell_what_they_promise() {
         "dav123_requests_total{method=\"GET\",status=\"404\"} 1",
         "dav123_links 1",
         "dav123_requests_running 1",
+        // 700 ms at the rate of tests.
+        "dav123_call_interval_seconds{mount=\"/drive\",call=\"file/list/new\"} 0.007",
+        "dav123_calls_waiting{mount=\"/drive\",call=\"file/list/new\",urgency=\"foreground\"} 0",
         "# EOF",
     ] {
         assert!(text.contains(line), "{line}: {text}");

@@ -14,14 +14,15 @@ mod staging;
 mod upload;
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::added::added;
 use super::listing::{RowLister, Source};
 use super::{
-    Begun, Capability, Drive, DriveFuture, Entry, Error, ErrorKind, Id, Link, LinkWish, Lister, NewFile,
-    Quota, rows,
+    Begun, Capability, Drive, DriveFuture, Entry, Error, ErrorKind, Governor, Id, Link, LinkWish, Lister,
+    NewFile, Quota, rows,
 };
 use crate::config::Delete;
 use crate::pan::pace::scaled;
@@ -143,6 +144,14 @@ impl Drive for AccountDrive {
             self.account.web.user_info().await?;
             Ok(())
         })
+    }
+
+    fn governor(&self) -> Governor {
+        Governor::of(self.account.web.session())
+    }
+
+    fn resume(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(self.account.web.session().resume())
     }
 
     /// Two calls.

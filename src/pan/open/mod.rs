@@ -119,17 +119,22 @@ fn identity() -> HeaderMap {
 impl Open {
     /// A client for a session.
     pub fn new(http: Client, endpoints: &Endpoints, session: Session) -> Self {
-        let mut caller = Caller::new(
+        for (endpoint, interval) in PACES {
+            session.gates().set(endpoint, interval);
+        }
+        let caller = Caller::new(
             http.clone(),
             session,
             std::slice::from_ref(&endpoints.open),
             endpoints.rate,
         );
-        for (endpoint, interval) in PACES {
-            caller.gates = caller.gates.with(endpoint, interval);
-        }
         let relay = Relay::new(http, endpoints);
         Self { caller, relay }
+    }
+
+    /// Whose calls these are.
+    pub fn session(&self) -> &Session {
+        &self.caller.session
     }
 
     /// The page of a folder after `last_id`; 0 for the first.

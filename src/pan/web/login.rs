@@ -71,7 +71,7 @@ pub async fn sign_in(
 pub(in crate::pan) fn refused(reason: Reason, long: bool) -> Reason {
     match reason {
         Reason::Risk(_)
-        | Reason::Banned(_)
+        | Reason::Banned { .. }
         | Reason::Busy { .. }
         | Reason::Nonsense(_)
         | Reason::Status(_)
