@@ -81,6 +81,8 @@ pub struct Settings {
     pub live_tokens: usize,
     /// At most so many sign-ins in so much time. Default 10 a minute.
     pub logins: Option<(u32, Duration)>,
+    /// Who scans the QR codes. Default [`Phone::ByHand`].
+    pub phone: Phone,
     /// Least time between two calls of an endpoint (by counter name). Default 700 ms for `list` and `share_get`.
     pub intervals: HashMap<&'static str, Duration>,
     /// Factor for all intervals; 0 turns the pace off. Default 1.
@@ -168,6 +170,7 @@ impl Default for Settings {
             token_life: Duration::from_secs(30 * 86_400),
             live_tokens: 3,
             logins: Some((10, Duration::from_secs(60))),
+            phone: Phone::ByHand,
             intervals: HashMap::from([("list", list), ("share_get", list)]),
             pace_scale: 1.0,
             too_fast: TooFast::Status429,
@@ -215,6 +218,7 @@ impl Settings {
             signature: SignatureRule::IfPresent,
             platform_everywhere: false,
             logins: None,
+            phone: Phone::Confirms,
             pace_scale: 0.0,
             ban_after: None,
             null_lists: false,
@@ -243,6 +247,19 @@ pub enum AuthError {
     Code20101,
     /// HTTP 401, code 2, `token is expired`.
     Code2,
+}
+
+/// What becomes of a QR code that is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phone {
+    /// What [`Cloud::qr_scan`](super::Cloud::qr_scan) and its like say.
+    ByHand,
+    /// Scanned after the first poll, confirmed after the second.
+    Confirms,
+    /// Scanned after the first poll, denied after the second.
+    Denies,
+    /// Nobody scans: expired after the first poll.
+    Lost,
 }
 
 /// The answer to a call that came too early.
