@@ -166,7 +166,7 @@ impl Source {
     }
 }
 
-/// A 123pan account. At least one of password (with user name) and token is there.
+/// A 123pan account. Without password and token it is one that somebody signs in to by `dav123 login`.
 #[derive(Debug, Clone)]
 pub struct Account {
     /// Phone number or e-mail.

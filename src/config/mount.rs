@@ -78,6 +78,7 @@ struct Place {
 pub fn mounts(sections: Vec<Section<'_>>, prefix: &str) -> Vec<Mount> {
     let mut places: Vec<Place> = Vec::new();
     let mut accounts_named = Vec::new();
+    let mut nameless: Vec<(String, usize)> = Vec::new();
     let mut mounts = Vec::with_capacity(sections.len());
     for mut section in sections {
         let kind = kind(&mut section);
@@ -86,7 +87,10 @@ pub fn mounts(sections: Vec<Section<'_>>, prefix: &str) -> Vec<Mount> {
         let delivery = delivery(&mut section);
         let access = access(&mut section, kind);
         let source = match kind {
-            Some("account") => account(&mut section).map(Source::Account),
+            Some("account") => account(&mut section).map(|account| {
+                told_apart(&section, &account, &mut nameless);
+                Source::Account(account)
+            }),
             Some("share") => share(&mut section).map(|share| {
                 if let Some(named) = &share.account {
                     let at = (section.line_of("account"), section.full("account"));
@@ -212,18 +216,11 @@ fn access(section: &mut Section<'_>, kind: Option<&'static str>) -> Access {
 
 fn account(section: &mut Section<'_>) -> Option<Account> {
     let has_password = secret::is_given(section, "password");
-    let has_token = secret::is_given(section, "access_token");
     let has_name = section.has("username");
     if has_password && !has_name {
         section.problem(
             "username",
             "missing; the password needs the account's phone number or e-mail",
-        );
-    } else if !has_password && !has_token {
-        let key = if has_name { "password" } else { "username" };
-        section.problem(
-            key,
-            "missing; an account needs username and password, or access_token",
         );
     }
     let deletes = &[("trash", Delete::Trash), ("permanent", Delete::Permanent)];
@@ -239,6 +236,26 @@ fn account(section: &mut Section<'_>) -> Option<Account> {
             .unwrap_or(Delete::Trash),
         endpoints: endpoints(section.table_or_empty("endpoints")),
     })
+}
+
+/// Notes a second account without username and token at one sign-in host: `dav123 login` keeps a token by the account's
+/// name, so these two would get each other's.
+fn told_apart(section: &Section<'_>, account: &Account, nameless: &mut Vec<(String, usize)>) {
+    let named = section.has("username") || secret::is_given(section, "access_token");
+    // The password's problem is noted already.
+    if named || secret::is_given(section, "password") {
+        return;
+    }
+    let login = &account.endpoints.login;
+    match nameless.iter().find(|(host, _)| host == login) {
+        Some((_, line)) => section.problem(
+            "username",
+            format!(
+                "missing; the account mount on line {line} has none either: give both, so that dav123 login can tell the accounts apart"
+            ),
+        ),
+        None => nameless.push((login.clone(), section.line)),
+    }
 }
 
 fn share(section: &mut Section<'_>) -> Option<Share> {

@@ -11,11 +11,14 @@ impl Error {
         let call = self.call;
         match &self.reason {
             Reason::Session(said) => format!(
-                "123pan does not accept the token of this account any more ({said}): give a new access_token, or a password."
+                "123pan does not accept the token of this account any more ({said}): run dav123 login MOUNT (the mount's path), or give a new access_token or a password."
             ),
             Reason::NoPassword(said) => format!(
-                "123pan does not accept the access token of this account ({said}) and there is no password to sign in with: give a new access_token, or a password."
+                "123pan does not accept the access token of this account ({said}) and there is no password to sign in with: run dav123 login MOUNT (the mount's path), or give a new access_token or a password."
             ),
+            Reason::NotSignedIn => {
+                "Nobody is signed in to this account: run dav123 login MOUNT (the mount's path); dav123 need not be started again.".to_owned()
+            }
             Reason::FreshTokenRefused(said) => format!(
                 "123pan refuses the token that it gave a moment ago ({said}); look on 123pan's web page whether the account is signed in on too many devices."
             ),
@@ -36,7 +39,7 @@ impl Error {
                 )
             }
             Reason::Risk(said) => format!(
-                "123pan's risk control asks for a person ({said}): sign in once on 123pan's web page from the same network, or change the password there; or use an access_token. Then start dav123 again; until then it makes no more calls."
+                "123pan's risk control asks for a person ({said}): run dav123 login MOUNT (the mount's path) and confirm with the 123pan app, dav123 then goes on by itself; or sign in once on 123pan's web page from the same network, or change the password there, or use an access_token, and start dav123 again. Until then it makes no more calls."
             ),
             Reason::Banned(said) => format!(
                 "123pan has banned this network address ({said}): wait some hours or use another network, then restart dav123; until then it makes no more calls."

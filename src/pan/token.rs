@@ -275,6 +275,8 @@ impl Session {
         let Some(grant) = &credentials.grant else {
             return Err(fail(if unusable {
                 Reason::BadCredentials
+            } else if state.refused.is_empty() {
+                Reason::NotSignedIn
             } else {
                 Reason::NoPassword(state.said.clone())
             }));

@@ -12,6 +12,7 @@ mod direct;
 mod faults;
 mod kill;
 mod listing;
+mod login;
 mod open;
 mod pages;
 mod paging;

@@ -234,13 +234,10 @@ fn every_wrong_value_of_a_mount_is_named_with_line_and_key() {
         ),
         (
             "path = \"/a\"\nkind = \"account\"\n",
-            "",
-            &["4: mount.username: missing; an account needs username and password, or access_token"],
-        ),
-        (
-            "path = \"/a\"\nkind = \"account\"\nusername = \"x\"\n",
-            "",
-            &["4: mount.password: missing; an account needs username and password, or access_token"],
+            "[[mount]]\npath = \"/b\"\nkind = \"account\"\n[[mount]]\npath = \"/c\"\nkind = \"account\"\nusername = \"x\"\n",
+            &[
+                "7: mount.username: missing; the account mount on line 4 has none either: give both, so that dav123 login can tell the accounts apart",
+            ],
         ),
         (
             ACCOUNT,

@@ -8,6 +8,7 @@ pub mod copy;
 pub mod download;
 pub mod files;
 pub mod login;
+pub mod qr;
 pub mod quota;
 pub mod share;
 pub mod storage;
