@@ -35,9 +35,12 @@ impl Error {
                     ""
                 };
                 format!(
-                    "123pan refuses this user name and password ({said}); dav123 will not try again: correct them and start it again.{hint}"
+                    "123pan refuses this user name and password ({said}); dav123 will not try again: correct them and start it again, or run dav123 login MOUNT (the mount's path).{hint}"
                 )
             }
+            Reason::Risk(said) if call.starts_with("api/v") => format!(
+                "123pan's risk control asks for a person ({said}): sign in once on 123pan's web page from the same network, then start dav123 again; until then it makes no more calls."
+            ),
             Reason::Risk(said) => format!(
                 "123pan's risk control asks for a person ({said}): run dav123 login MOUNT (the mount's path) and confirm with the 123pan app, dav123 then goes on by itself; or sign in once on 123pan's web page from the same network, or change the password there, or use an access_token, and start dav123 again. Until then it makes no more calls."
             ),

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::error::{Error, Reason, Said};
 use super::http::Client;
-use super::kept::{KeptToken, Stamp};
+use super::kept::{KeptToken, Stamp, Turn};
 use super::pace::scaled;
 use super::{open, web::login};
 use crate::config::Endpoints;
@@ -282,6 +282,11 @@ impl Session {
             }));
         };
         state.may_sign_in(rate)?;
+        let (_turn, got_meanwhile) = self.turn(state).await;
+        if let Some(held) = got_meanwhile {
+            state.sign_ins.pop_back();
+            return Ok(held);
+        }
         match grant.token(&inner.http, &inner.endpoints).await {
             Ok(token) => {
                 tracing::info!("signed in to 123pan");
@@ -305,6 +310,17 @@ impl Session {
                 Err(error.with_after(state.pause_left()))
             }
         }
+    }
+
+    /// Waits until no other process signs in to the account; then what it got, if it is new to us, is better than a
+    /// sign-in of our own, and is not overwritten by one.
+    async fn turn(&self, state: &mut State) -> (Option<Turn>, Option<Held>) {
+        let Some(kept) = &self.0.kept else {
+            return (None, None);
+        };
+        let turn = kept.turn().await;
+        let held = kept.read().and_then(|token| state.hold(&token, false));
+        (turn, held)
     }
 
     /// Writes the token down; a disk that refuses costs a sign-in at the next start, no more.

@@ -1,6 +1,6 @@
 //! `dav123 login`: by QR code, by password, with a token; the running server takes it over.
 
-use dav123::sim::{Cloud, Phone, Risk};
+use dav123::sim::{Cloud, Fault, FaultKind, Phone, Risk};
 
 use crate::world::session::Session;
 use crate::world::{World, account, endpoints, eventually, options, run, share};
@@ -195,6 +195,57 @@ async fn a_token_from_a_browser_is_tried_with_one_call_and_kept_if_it_works() {
     assert_eq!(world.cloud.counters().total(), 1);
     assert_eq!(world.kept_token().unwrap().1, token);
     assert_eq!(world.members("/drive").await, ["/drive/a.txt"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_cannot_be_tried_now_is_kept_only_if_somebody_just_signed_in() {
+    let world = world().await;
+    let config = config(&world);
+    world
+        .cloud
+        .fault(Fault::forever("user_info", FaultKind::Status(502, None)));
+    let mut login = Session::piped(&["login", "/drive", "--token", "--config", &config]);
+    login.types(&world.cloud.issue_token());
+    let (code, said) = login.end().await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("Nothing has changed"), "{said}");
+    assert!(!kept(&world));
+    world.cloud.settings().phone = Phone::Confirms;
+    let (code, said) = Session::piped(&["login", "/drive", "--config", &config])
+        .end()
+        .await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("could not be tried"), "{said}");
+    assert!(kept(&world));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_service_is_asked_again_and_a_banned_address_is_not() {
+    let world = world().await;
+    let config = config(&world);
+    world
+        .cloud
+        .fault(Fault::once("qr_result", FaultKind::Status(503, None)).times(3));
+    world.cloud.settings().phone = Phone::Denies;
+    let (code, said) = Session::piped(&["login", "/drive", "--config", &config])
+        .end()
+        .await;
+    assert!(
+        code == 1 && said.contains("trying on") && said.contains("denied"),
+        "{said}"
+    );
+    world.cloud.counters().reset();
+    let banned = FaultKind::Code(
+        "403".into(),
+        "123pan-global-slb forbidden client ip 1.2.3.4".into(),
+    );
+    world.cloud.fault(Fault::forever("qr_result", banned));
+    let (code, said) = Session::piped(&["login", "/drive", "--config", &config])
+        .end()
+        .await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("has banned this network address"), "{said}");
+    assert_eq!(world.calls("qr_result"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

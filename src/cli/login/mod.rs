@@ -84,18 +84,25 @@ async fn sign_in(options: &Options) -> Result<(), Failure> {
     let http = Client::new().map_err(|_| anyhow!("TLS cannot be set up."))?;
     let mut screen = Screen::new();
     let endpoints = &account.endpoints;
+    let kept = build::kept_token(&config.server.state_dir, account);
+    // A server that signs in meanwhile would cost a second device.
+    let mut turn = None;
     let (way, token) = if options.token {
         (Way::Pasted, pasted()?)
     } else if options.password {
+        turn = kept.turn().await;
         (Way::Password, by_password(&http, account).await?)
     } else {
         (Way::Qr, qr::token(&http, endpoints, &mut screen).await?)
     };
     let who = who(&http, account, &token, way, &mut screen).await?;
-    let kept = build::kept_token(&config.server.state_dir, account);
+    if turn.is_none() {
+        turn = kept.turn().await;
+    }
     let place = config.server.state_dir.display();
     kept.write(&token)
         .with_context(|| format!("The token cannot be kept in {place}"))?;
+    drop(turn);
     screen.say(&format!(
         "Signed in{who}. The token is kept in {place}; a running server takes it over when it needs one."
     ));
