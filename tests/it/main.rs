@@ -14,6 +14,8 @@ mod kill;
 mod listing;
 mod login;
 mod open;
+#[cfg(target_os = "linux")]
+mod outbound;
 mod pages;
 mod paging;
 mod proxy;

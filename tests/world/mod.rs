@@ -1,5 +1,7 @@
 //! A simulated cloud, the built server in a process of its own, and a raw client. Everything on port 0.
 
+#[cfg(target_os = "linux")]
+pub mod proxy;
 pub mod session;
 
 use std::io::{BufRead, BufReader, Read, Write};

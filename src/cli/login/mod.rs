@@ -81,7 +81,8 @@ pub fn remind(config: &Config) {
 async fn sign_in(options: &Options) -> Result<(), Failure> {
     let config = config::load(&options.config.config)?;
     let account = account_of(&config, &options.mount)?;
-    let http = Client::new().map_err(|_| anyhow!("TLS cannot be set up."))?;
+    let outbound = account.endpoints.outbound.as_ref();
+    let http = Client::through(outbound).map_err(|_| anyhow!("TLS cannot be set up."))?;
     let mut screen = Screen::new();
     let endpoints = &account.endpoints;
     let kept = build::kept_token(&config.server.state_dir, account);

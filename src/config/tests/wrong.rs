@@ -246,6 +246,34 @@ fn every_wrong_value_of_a_mount_is_named_with_line_and_key() {
         ),
         (
             ACCOUNT,
+            "outbound = \"socks4://me:s3cret@h:1\"\n",
+            &[
+                "8: mount.outbound: no address of a proxy; expected socks5://host:port or http://host:port, with user:password@ before the host if need be",
+            ],
+        ),
+        (
+            LINKS,
+            "outbound = \"http://h:1\"\n",
+            &[
+                "8: mount.outbound: this key is for kind \"account\", \"share\" or \"open\"; this mount has kind \"direct-link\"",
+            ],
+        ),
+        (
+            ACCOUNT,
+            "outbound = \"http://h:1\"\noutbound_env = \"WAY\"\n",
+            &[
+                "9: mount.outbound_env: outbound is given already on line 8; keep one of outbound, outbound_env or outbound_file",
+            ],
+        ),
+        (
+            "path = \"/a\"\nkind = \"account\"\naccess_token = \"t\"\noutbound = \"http://h:1\"\n",
+            "[[mount]]\npath = \"/s\"\nkind = \"share\"\nshare_key = \"abcd-EfGh\"\naccount = \"/a\"\noutbound = \"http://h:2\"\n",
+            &[
+                "14: mount.outbound: another way than that of the account that signs for the share; expected the same, or none here",
+            ],
+        ),
+        (
+            ACCOUNT,
             "root_id = -1\ndelete = \"shred\"\nusername = 13800000000\n",
             &[
                 "8: mount.root_id: -1 is out of range; expected a whole number, 0 or more",
