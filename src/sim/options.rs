@@ -71,6 +71,9 @@ pub struct Settings {
     pub signature: SignatureRule,
     /// How far a signature's time may be off. Default 10 minutes.
     pub signature_window: Duration,
+    /// How many seconds the cloud's clock is ahead of this machine's: for signatures, its time call, the `Date` of its
+    /// answers and the `t=` of its links. Default 0.
+    pub clock_ahead: i64,
     /// Demand `platform` from sign-in and anonymous share calls too; p123client sends none there. Default true.
     pub platform_everywhere: bool,
     /// How a missing, wrong or expired token is answered.
@@ -165,6 +168,7 @@ impl Default for Settings {
         Settings {
             signature: SignatureRule::Required,
             signature_window: Duration::from_secs(600),
+            clock_ahead: 0,
             platform_everywhere: true,
             auth_error: AuthError::Code401,
             token_life: Duration::from_secs(30 * 86_400),
@@ -212,6 +216,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Unix seconds of the cloud's clock.
+    pub(super) fn now(&self) -> i64 {
+        jiff::Timestamp::now().as_second() + self.clock_ahead
+    }
+
     /// What the service does on a good day; for the demonstration and for public clients.
     pub fn friendly() -> Self {
         Settings {

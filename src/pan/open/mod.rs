@@ -128,7 +128,7 @@ impl Open {
         for (endpoint, interval) in PACES {
             caller.gates = caller.gates.with(endpoint, interval);
         }
-        let relay = Relay::new(http, endpoints);
+        let relay = Relay::new(http, endpoints, std::sync::Arc::default());
         Self { caller, relay }
     }
 

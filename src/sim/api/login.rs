@@ -1,6 +1,5 @@
 //! Signing in by password, and what is said about the account (API page, sections 1.3, 5.1, 5.2).
 
-use jiff::Timestamp;
 use jiff::tz::Offset;
 use serde_json::{Value, json};
 
@@ -46,8 +45,8 @@ pub(super) fn dydomain(call: &Call) -> Answer {
     ok(json!({"domains": [name], "ucenterDomain": name}))
 }
 
-pub(super) fn server_time(_: &Call) -> Answer {
-    ok(json!({"timestamp": Timestamp::now().as_second()}))
+pub(super) fn server_time(call: &Call) -> Answer {
+    ok(json!({"timestamp": call.settings.now()}))
 }
 
 pub(super) fn user_info(call: &Call) -> Answer {
