@@ -1,23 +1,25 @@
 //! What must outlive the process, in one crash-safe file: modification times and dead properties that 123pan does
 //! not keep, and the queue of uploads.
 //!
-//! Rows are keyed by the drive's identity and the file's id. Everything is read from memory; a change is in memory and on
-//! the disk when its future returns. One thread writes: it takes what is waiting and commits it in one transaction,
-//! so that many changes at once share one fsync. Tokens are not here but in files of their own, so that
-//! `dav123 login` can write one while a server runs.
+//! Rows are keyed by the drive's identity and the file's id. Everything is read from memory. One thread writes: it takes
+//! what is waiting and commits it in one transaction, so that many changes at once share one fsync; what could be
+//! committed is put into memory then, so nobody ever sees a change that the disk has refused. Tokens are not here but in
+//! files of their own, so that `dav123 login` can write one while a server runs.
 
+pub mod listings;
+mod memory;
 mod rows;
 mod writer;
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
+use self::memory::Memory;
 use self::rows::Properties;
-use self::writer::{Change, Writer};
+use self::writer::{Request, Writer};
 
 /// (drive, file) → Unix seconds.
 const TIMES: TableDefinition<(&str, i64), i64> = TableDefinition::new("times");
@@ -39,7 +41,7 @@ pub enum StateError {
     #[error("{} is in use by another dav123; stop that one first, or give this one a state_dir of its own", .0.display())]
     InUse(PathBuf),
     /// The file is damaged or the disk fails.
-    #[error("{} cannot be read ({source}); if it is damaged, move it away: times and properties are lost then, files are not", path.display())]
+    #[error("{} cannot be read ({source}); if it is damaged, copy the spool_dir (files that were not sent yet lie there) and move this file away: times and properties are lost then", path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -85,18 +87,10 @@ pub struct Pending {
 /// The state of a server.
 #[derive(Debug)]
 pub struct State {
-    memory: RwLock<Memory>,
+    /// Only the writer's thread changes it.
+    memory: Arc<RwLock<Memory>>,
     writer: Writer,
     fresh: bool,
-}
-
-#[derive(Debug, Default)]
-struct Memory {
-    times: HashMap<String, HashMap<i64, i64>>,
-    properties: HashMap<String, HashMap<i64, Properties>>,
-    queue: BTreeMap<u64, Pending>,
-    /// The next sequence.
-    next: u64,
 }
 
 impl State {
@@ -112,6 +106,9 @@ impl State {
         };
         make_private(dir).map_err(|error| fail(error.into()))?;
         let fresh = !path.exists();
+        if fresh {
+            give_birth(dir, &path).map_err(fail)?;
+        }
         let database = match open(&path) {
             Ok(database) => database,
             Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(StateError::InUse(path)),
@@ -123,10 +120,10 @@ impl State {
             let private = std::fs::Permissions::from_mode(0o600);
             std::fs::set_permissions(&path, private).map_err(|error| fail(error.into()))?;
         }
-        let memory = read(&database).map_err(fail)?;
+        let memory = Arc::new(RwLock::new(read(&database).map_err(fail)?));
         Ok(Self {
-            memory: RwLock::new(memory),
-            writer: Writer::start(database, path),
+            memory: memory.clone(),
+            writer: Writer::start(database, path, memory),
             fresh,
         })
     }
@@ -159,17 +156,9 @@ impl State {
     /// # Errors
     /// Where it cannot be written.
     pub async fn set_modified(&self, drive: &str, file: i64, time: Option<i64>) -> Result<(), StateError> {
-        let written = {
-            let mut memory = self.write();
-            let times = memory.times.entry(drive.to_owned()).or_default();
-            match time {
-                Some(time) => times.insert(file, time),
-                None => times.remove(&file),
-            };
-            self.writer
-                .write(vec![Change::Time(drive.to_owned(), file, time)])
-        };
-        written.await
+        let drive = drive.to_owned();
+        self.writer.write(Request::Time { drive, file, time }).await?;
+        Ok(())
     }
 
     /// The dead properties of a file: costs a look-up where there are none.
@@ -197,28 +186,10 @@ impl State {
         file: i64,
         changes: Vec<(Name, Option<Vec<u8>>)>,
     ) -> Result<(), StateError> {
-        let written = {
-            let mut memory = self.write();
-            let files = memory.properties.entry(drive.to_owned()).or_default();
-            let mut properties = files.get(&file).cloned().unwrap_or_default();
-            for (name, xml) in changes {
-                properties.set(name, xml);
-            }
-            let bytes = properties.encode();
-            if bytes.len() > PROPERTY_BOUND {
-                return Err(StateError::TooLarge);
-            }
-            let bytes = if properties.is_empty() {
-                files.remove(&file);
-                None
-            } else {
-                files.insert(file, properties);
-                Some(bytes)
-            };
-            self.writer
-                .write(vec![Change::Properties(drive.to_owned(), file, bytes)])
-        };
-        written.await
+        let drive = drive.to_owned();
+        let request = Request::Properties { drive, file, changes };
+        self.writer.write(request).await?;
+        Ok(())
     }
 
     /// A file is gone.
@@ -226,27 +197,9 @@ impl State {
     /// # Errors
     /// Where it cannot be written.
     pub async fn forget(&self, drive: &str, file: i64) -> Result<(), StateError> {
-        let written = {
-            let mut memory = self.write();
-            let time = memory
-                .times
-                .get_mut(drive)
-                .and_then(|times| times.remove(&file))
-                .is_some();
-            let properties = memory
-                .properties
-                .get_mut(drive)
-                .and_then(|files| files.remove(&file))
-                .is_some();
-            if !time && !properties {
-                return Ok(());
-            }
-            self.writer.write(vec![
-                Change::Time(drive.to_owned(), file, None),
-                Change::Properties(drive.to_owned(), file, None),
-            ])
-        };
-        written.await
+        let drive = drive.to_owned();
+        self.writer.write(Request::Forget { drive, file }).await?;
+        Ok(())
     }
 
     /// A file goes on under another id: times and properties are copied, and stay under the old id for those who still
@@ -255,32 +208,9 @@ impl State {
     /// # Errors
     /// Where it cannot be written.
     pub async fn copy(&self, drive: &str, from: i64, to: i64) -> Result<(), StateError> {
-        let written = {
-            let mut memory = self.write();
-            let mut changes = Vec::new();
-            if let Some(times) = memory.times.get_mut(drive)
-                && let Some(time) = times.get(&from).copied()
-            {
-                times.insert(to, time);
-                changes.push(Change::Time(drive.to_owned(), to, Some(time)));
-            }
-            if let Some(files) = memory.properties.get_mut(drive)
-                && let Some(properties) = files.get(&from).cloned()
-            {
-                // What the other id has already stays, unless this one names it too.
-                let mut merged = files.remove(&to).unwrap_or_default();
-                for (name, xml) in properties.all() {
-                    merged.set(name, Some(xml));
-                }
-                changes.push(Change::Properties(drive.to_owned(), to, Some(merged.encode())));
-                files.insert(to, merged);
-            }
-            if changes.is_empty() {
-                return Ok(());
-            }
-            self.writer.write(changes)
-        };
-        written.await
+        let drive = drive.to_owned();
+        self.writer.write(Request::Copy { drive, from, to }).await?;
+        Ok(())
     }
 
     /// Puts a file into the queue; its sequence.
@@ -288,39 +218,16 @@ impl State {
     /// # Errors
     /// Where it cannot be written.
     pub async fn push(&self, row: Pending) -> Result<u64, StateError> {
-        let (sequence, written) = {
-            let mut memory = self.write();
-            let sequence = memory.next;
-            memory.next += 1;
-            memory.queue.insert(sequence, row.clone());
-            (
-                sequence,
-                self.writer
-                    .write(vec![Change::Queue(sequence, Some(encode(&row)))]),
-            )
-        };
-        if let Err(error) = written.await {
-            self.write().queue.remove(&sequence);
-            return Err(error);
-        }
-        Ok(sequence)
+        self.writer.write(Request::Push(row)).await
     }
 
-    /// Changes a file of the queue.
+    /// Changes a file of the queue, unless it was sent meanwhile.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub async fn update(&self, sequence: u64, row: Pending) -> Result<(), StateError> {
-        let written = {
-            let bytes = encode(&row);
-            match self.write().queue.get_mut(&sequence) {
-                Some(known) => *known = row,
-                // It was sent meanwhile.
-                None => return Ok(()),
-            }
-            self.writer.write(vec![Change::Queue(sequence, Some(bytes))])
-        };
-        written.await
+        self.writer.write(Request::Update(sequence, row)).await?;
+        Ok(())
     }
 
     /// Takes a file out of the queue.
@@ -328,13 +235,8 @@ impl State {
     /// # Errors
     /// Where it cannot be written.
     pub async fn done(&self, sequence: u64) -> Result<(), StateError> {
-        let written = {
-            if self.write().queue.remove(&sequence).is_none() {
-                return Ok(());
-            }
-            self.writer.write(vec![Change::Queue(sequence, None)])
-        };
-        written.await
+        self.writer.write(Request::Done(sequence)).await?;
+        Ok(())
     }
 
     /// The queue, oldest first.
@@ -349,10 +251,6 @@ impl State {
     fn read(&self) -> RwLockReadGuard<'_, Memory> {
         self.memory.read().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Memory> {
-        self.memory.write().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Makes a directory that only its owner can look into.
@@ -364,16 +262,45 @@ pub fn make_private(dir: &Path) -> std::io::Result<()> {
     builder.create(dir)
 }
 
+/// Writes a file that only its owner can read, whole or not at all.
+pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    let beside = path.with_extension(format!("{:016x}.new", fastrand::u64(..)));
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options
+        .open(&beside)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
+}
+
+/// Makes an empty state beside its place and puts it there: a crash in the middle leaves no half-made file behind.
+fn give_birth(dir: &Path, path: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let unborn = dir.join("state.redb.new");
+    match std::fs::remove_file(&unborn) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let database = open(&unborn)?;
+    read(&database)?;
+    drop(database);
+    std::fs::rename(&unborn, path)?;
+    // Not every system can sync a directory.
+    let _ = std::fs::File::open(dir).and_then(|dir| dir.sync_all());
+    Ok(())
+}
+
 /// Opens the file, and reads it whole to see that it is not damaged: it is small.
 fn open(path: &Path) -> Result<Database, redb::DatabaseError> {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
     builder.create(path)
-}
-
-fn encode(row: &Pending) -> Vec<u8> {
-    // Strings and numbers only: it cannot fail.
-    serde_json::to_vec(row).unwrap_or_default()
 }
 
 fn read(database: &Database) -> Result<Memory, Box<dyn std::error::Error + Send + Sync>> {

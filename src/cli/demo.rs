@@ -228,6 +228,8 @@ fn config(known: &Known, listen: String, dir: &Path, password: &str) -> Config {
         },
         cache: Cache {
             list_ttl: Duration::from_secs(300),
+            stale: Duration::from_secs(3600),
+            warm: Vec::new(),
             list_entries: 1_000_000,
         },
         upload: Upload {

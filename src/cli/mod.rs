@@ -11,6 +11,7 @@ mod passwd;
 mod paste;
 mod serve;
 pub mod sign;
+mod warm;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -54,6 +55,13 @@ enum Command {
     },
     /// Sign in to the account of a mount, by QR code, and keep the token for the server
     Login(login::Options),
+    /// Make the running server list a folder and all below it, so that it is known when it is wanted
+    Warm {
+        /// The folder, such as /films
+        path: String,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Print the signed form of a direct link
     Sign {
         /// The direct link, without a signature
@@ -146,6 +154,7 @@ fn command(command: Command) -> Result<ExitCode, Failure> {
             say(&sign::run(&url, uid, &private_key, valid).map_err(Failure::Wrong)?);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Warm { path, config } => block_on(warm::run(&path, &config.config)),
         Command::Passwd => passwd::run(),
     }
 }
@@ -184,6 +193,7 @@ mod tests {
             "dav123 login /drive --token",
             "dav123 sign https://h/1/x --uid 1 --private-key k --valid 1h30m",
             "dav123 passwd",
+            "dav123 warm /films --config x.toml",
         ] {
             Arguments::try_parse_from(line.split(' ')).unwrap();
         }

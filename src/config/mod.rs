@@ -73,8 +73,12 @@ pub struct Tls {
 pub struct Cache {
     /// How long a listing is served without asking again; zero: always ask.
     pub list_ttl: Duration,
+    /// How long after that it is still served while it is asked anew behind.
+    pub stale: Duration,
     /// Entries kept over all folders.
     pub list_entries: u64,
+    /// Folders that are listed with all below them in the background: paths in the tree.
+    pub warm: Vec<String>,
 }
 
 /// How a PUT reaches 123pan.

@@ -19,7 +19,7 @@ pub const SERVER: &[&str] = &[
     "anonymous",
 ];
 /// Keys of `[cache]`.
-pub const CACHE: &[&str] = &["list_ttl", "list_entries"];
+pub const CACHE: &[&str] = &["list_ttl", "stale", "list_entries", "warm"];
 /// Keys of `[upload]`.
 pub const UPLOAD: &[&str] = &["mode", "spool_dir", "spool_limit", "parts"];
 /// Keys of `[[user]]`.
@@ -157,8 +157,24 @@ pub fn cache(mut section: Section<'_>) -> Cache {
     section.refuse_others(CACHE);
     Cache {
         list_ttl: section.duration("list_ttl").unwrap_or(Duration::from_secs(300)),
+        stale: section.duration("stale").unwrap_or(Duration::from_secs(3600)),
         list_entries: at_least_one(&mut section, "list_entries").unwrap_or(1_000_000),
+        warm: warm(&mut section),
     }
+}
+
+fn warm(section: &mut Section<'_>) -> Vec<String> {
+    let mut paths = Vec::new();
+    for At { line, value } in section.texts("warm", TREE_PATH).unwrap_or_default() {
+        match tree_path(&value) {
+            Some(path) => paths.push(path),
+            None => {
+                let sentence = format!("{} is not understood; expected {TREE_PATH}", quoted(&value));
+                section.reader.problem(line, section.full("warm"), sentence);
+            }
+        }
+    }
+    paths
 }
 
 /// Reads `[upload]`.

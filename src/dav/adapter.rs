@@ -57,6 +57,8 @@ struct State {
     fault: Option<Error>,
     /// The body is not needed: 123pan has the content.
     skip: bool,
+    /// The target of a COPY or MOVE may be replaced.
+    replaces: bool,
     /// Paths at which nothing was found.
     missing: Vec<TreePath>,
 }
@@ -109,6 +111,10 @@ impl Work {
 
     pub(super) fn skips_body(&self) -> bool {
         self.state().skip
+    }
+
+    fn replaces(&self) -> bool {
+        self.state().replaces
     }
 
     fn path(&self, path: &DavPath) -> FsResult<TreePath> {
@@ -248,11 +254,12 @@ impl GuardedFileSystem<Work> for Adapter {
 
     fn remove_file<'a>(&'a self, path: &'a DavPath, work: &'a Work) -> FsFuture<'a, ()> {
         Box::pin(async move {
-            let resource = match self.resolve(path, work).await {
-                // The target of a COPY or MOVE has gone by itself.
-                Err(FsError::NotFound) if *work.method() != Method::DELETE => return Ok(()),
-                resource => resource?,
-            };
+            // The target of a COPY or MOVE: the tree removes it when the change has come through.
+            if *work.method() != Method::DELETE {
+                work.state().replaces = true;
+                return Ok(());
+            }
+            let resource = self.resolve(path, work).await?;
             self.tree
                 .remove(&resource)
                 .await
@@ -263,7 +270,10 @@ impl GuardedFileSystem<Work> for Adapter {
     fn rename<'a>(&'a self, from: &'a DavPath, to: &'a DavPath, work: &'a Work) -> FsFuture<'a, ()> {
         Box::pin(async move {
             let resource = self.resolve(from, work).await?;
-            let moved = self.tree.relocate(&resource, &work.path(to)?).await;
+            let moved = self
+                .tree
+                .relocate(&resource, &work.path(to)?, work.replaces())
+                .await;
             moved.map(drop).map_err(|error| work.fail(error))
         })
     }
@@ -273,7 +283,7 @@ impl GuardedFileSystem<Work> for Adapter {
             let resource = self.resolve(from, work).await?;
             let copied = self
                 .tree
-                .copy(&resource, &work.path(to)?, work.0.asked.shallow)
+                .copy(&resource, &work.path(to)?, work.0.asked.shallow, work.replaces())
                 .await;
             copied.map(drop).map_err(|error| work.fail(error))
         })

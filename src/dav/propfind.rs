@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 
 use super::agent::Agent;
 use super::asked::Asked;
@@ -20,7 +20,7 @@ use super::refusal::{Refusal, Refused};
 use super::request::{Depth, read_xml};
 use super::{Ctx, Dav, href};
 use crate::body::Body;
-use crate::drive::{Entry, Quota};
+use crate::drive::{Entry, ErrorKind, Quota};
 use crate::tree::{Resource, TreePath};
 
 /// How long a listing is held up for the quota, which davfs2 and Finder ask for each time. The call itself goes on,
@@ -52,7 +52,11 @@ impl Dav {
         let asked = Asked::parse(&body)
             .map_err(|malformed| Refused::new(StatusCode::BAD_REQUEST, malformed.to_string()))?;
         let agent = Agent::of(&head.headers);
-        let resource = self.tree.resolve(&ctx.path).await?;
+        let resource = if asks_anew(&head.headers) && !agent.is_redirector() {
+            self.resolve_anew(&ctx.path, depth).await?
+        } else {
+            self.tree.resolve(&ctx.path).await?
+        };
         let subject = Subject {
             entry: &resource.entry,
             name: ctx.path.name().unwrap_or("/"),
@@ -75,6 +79,21 @@ impl Dav {
         Ok(answer(&asked, agent, subject, members))
     }
 
+    /// The resource as 123pan has it now: the listing that is to be shown is not taken from memory.
+    async fn resolve_anew(&self, path: &TreePath, depth: Depth) -> Result<Resource, Refusal> {
+        let known = self.tree.resolve(path).await;
+        match (&known, path.parent()) {
+            (Ok(folder), _) if folder.is_folder() && depth == Depth::One => self.tree.refresh(folder),
+            (Err(error), _) if error.kind() != ErrorKind::NotFound => {}
+            (_, Some(above)) => {
+                self.tree.refresh(&self.tree.resolve(&above).await?);
+                return Ok(self.tree.resolve(path).await?);
+            }
+            (_, None) => {}
+        }
+        Ok(known?)
+    }
+
     /// The quota, where it is asked for. That it cannot be had is no reason to fail the rest.
     async fn quota(&self, asked: &Asked, resource: &Resource) -> Option<Quota> {
         const BOTH: Set = Set::of(&[Property::QuotaAvailable, Property::QuotaUsed]);
@@ -93,6 +112,16 @@ impl Dav {
             }
         }
     }
+}
+
+/// `Cache-Control: no-cache` (RFC 9111 5.2.1.4).
+fn asks_anew(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }
 
 /// The 207 of a resource, with its members where there are to be any.

@@ -55,6 +55,8 @@ fn config(state_dir: PathBuf, mounts: Vec<(&str, Source)>) -> Config {
         },
         cache: Cache {
             list_ttl: Duration::ZERO,
+            stale: Duration::ZERO,
+            warm: Vec::new(),
             list_entries: 0,
         },
         upload: Upload {

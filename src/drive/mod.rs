@@ -5,6 +5,7 @@
 //! nor HTTP. Paths, caches and mounts are the tree's business, which is written once for all drives.
 
 pub mod account;
+mod added;
 pub mod build;
 mod convert;
 pub mod direct_link;
@@ -17,7 +18,7 @@ pub mod write;
 
 pub use build::BuildError;
 pub use error::{Error, ErrorKind, Retry};
-pub use write::{Begun, Content, NewFile, Upload};
+pub use write::{Begun, Content, NewFile, Upload, temporary_name};
 
 use std::fmt;
 use std::future::Future;
@@ -192,6 +193,18 @@ pub trait Drive: fmt::Debug + Send + Sync {
     /// through one shows in the other. `None`: nobody else has these rows, and they are not written to.
     fn identity(&self) -> Option<String> {
         None
+    }
+
+    /// Names the rows behind this drive across runs for whoever keeps listings; `None`: they are not worth keeping.
+    fn listing_identity(&self) -> Option<String> {
+        self.identity()
+    }
+
+    /// The rows that were added to a folder since `known` was its whole listing, at the least cost; `None`: that cannot
+    /// be told, or more has happened, and the folder must be listed whole.
+    fn list_added<'a>(&'a self, folder: Id, known: &'a [Entry]) -> DriveFuture<'a, Option<Vec<Entry>>> {
+        let _ = (folder, known);
+        Box::pin(async { Ok(None) })
     }
 
     /// Whether a member may have this name, asked before its bytes are taken.

@@ -59,6 +59,10 @@ impl Drive for ShareDrive {
         Capability::default()
     }
 
+    fn listing_identity(&self) -> Option<String> {
+        Some(format!("share {}", self.share.key))
+    }
+
     fn root(&self) -> Id {
         self.root
     }

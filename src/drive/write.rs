@@ -51,7 +51,36 @@ pub trait Upload: Send + Sync {
     fn send(self: Box<Self>, content: Arc<dyn Content>, parts: usize) -> DriveFuture<'static, Entry>;
 }
 
+/// Longest name, in characters: the smaller of the two figures that 123pan gives (API page 6.5, question 10).
+pub(super) const LONGEST_NAME: usize = 255;
+
+/// A name that nobody has, which still says what it is for.
+pub fn temporary_name(name: &str) -> String {
+    let mark = format!("{}-", private_name());
+    let room = LONGEST_NAME - mark.chars().count();
+    // The end of a name tells more: it has the extension.
+    let skipped = name.chars().count().saturating_sub(room);
+    mark + &name.chars().skip(skipped).collect::<String>()
+}
+
+/// A hidden name that nobody has.
+pub(super) fn private_name() -> String {
+    format!(".dav123-{:016x}", fastrand::u64(..))
+}
+
 /// The refusal of a drive that can only be read.
 pub(super) fn refused<'a, T>() -> DriveFuture<'a, T> {
     Box::pin(async { Err(Error::new(ErrorKind::ReadOnly, "This mount can only be read.")) })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn temporary_names_can_be_stored_and_keep_the_extension() {
+        for name in ["a.txt".to_owned(), format!("{}.txt", "长".repeat(251))] {
+            let temporary = super::temporary_name(&name);
+            assert!(temporary.chars().count() <= super::LONGEST_NAME);
+            assert!(temporary.ends_with(".txt") && temporary != super::temporary_name(&name));
+        }
+    }
 }

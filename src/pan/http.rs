@@ -131,8 +131,7 @@ impl Client {
     /// # Errors
     /// Where TLS cannot be set up.
     pub fn through(outbound: Option<&Outbound>) -> Result<Self, HttpError> {
-        // Another part of the program may have installed it already: that is no error.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        provide_tls();
         let builder = || {
             let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
                 .iter()
@@ -282,6 +281,12 @@ fn proxy(outbound: &Outbound) -> Result<reqwest::Proxy, HttpError> {
         Some((user, password)) => proxy.basic_auth(user, password),
         None => proxy,
     })
+}
+
+/// Says which cryptography TLS uses. Must come before a client of the `reqwest` crate is built; more calls change nothing.
+pub fn provide_tls() {
+    // Another part of the program may have done so already: that is no error.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 fn classify(error: reqwest::Error) -> HttpError {

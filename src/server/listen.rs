@@ -1,7 +1,7 @@
 //! Sockets: one task a connection, TLS where it is configured, a graceful end.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +54,21 @@ impl Listener {
         } else {
             "http"
         }
+    }
+
+    /// Its URL for somebody on this machine, without a slash at the end; `None` under TLS.
+    pub(super) fn local_url(&self) -> Option<String> {
+        if self.certificate.is_some() {
+            return None;
+        }
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Some(format!("http://{address}"))
     }
 
     /// Accepts until `stop`, then lets running transfers end within `grace`.

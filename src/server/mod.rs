@@ -1,9 +1,11 @@
 //! Build and run: listeners, reload, graceful stop.
 
 mod access;
+mod actions;
 mod admin;
 mod answer;
 mod auth;
+pub mod control;
 mod listen;
 pub mod pages;
 mod service;
@@ -18,11 +20,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::auth::Auth;
+use self::control::Secret;
 use self::listen::{Certificate, Listener, certificate};
 use self::service::Service;
 use crate::config::{Config, Tls, Upload};
 use crate::delivery::Delivery;
 use crate::drive::Drive;
+use crate::state::listings::ListingStore;
 use crate::state::{State, StateError};
 use crate::tree::spool::Spool;
 use crate::tree::{Fetch, PathError, Tree};
@@ -109,12 +113,15 @@ impl Server {
             dir: spool_dir.clone(),
             source,
         })?;
-        let tree = Tree::new(&config, drives, state, spool).await?;
+        let listings = ListingStore::open(&config.server.state_dir, config.cache.list_entries);
+        let tree = Tree::new(&config, drives, state, listings, spool).await?;
         let auth = Auth::new(&config.users, config.server.anonymous)?;
         let delivery = Arc::new(Delivery::new(tree.clone()).map_err(StartError::Cdn)?);
         let fetch: Weak<dyn Fetch> = Arc::<Delivery>::downgrade(&delivery);
         tree.fetch_by(fetch);
-        let service = Arc::new(Service::new(&config.server.prefix, auth, tree, delivery)?);
+        let url = listeners.iter().find_map(Listener::local_url);
+        let secret = Secret::new(&config.server.state_dir, url.as_deref());
+        let service = Arc::new(Service::new(&config.server.prefix, auth, secret, tree, delivery)?);
         Ok(Self {
             listeners,
             service,
@@ -153,6 +160,7 @@ impl Server {
             let (service, stop) = (self.service.clone(), self.stop.clone());
             serving.spawn(listener.serve(service, stop, self.config.server.shutdown_grace));
         }
+        self.service.warm_up(&self.config.cache.warm);
         loop {
             tokio::select! {
                 signal = signals.next() => match signal {
@@ -169,6 +177,7 @@ impl Server {
             // A second signal does not wait for transfers.
             () = signals.stop() => {}
         }
+        self.service.put_by().await;
     }
 }
 

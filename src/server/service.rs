@@ -10,6 +10,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{AUTHORIZATION, RETRY_AFTER, SERVER, WWW_AUTHENTICATE};
 use http::request::Parts;
@@ -19,8 +20,9 @@ use hyper::body::Incoming;
 
 use super::access::{AccessLine, Logged};
 use super::auth::{self, Auth, Principal};
+use super::control::Secret;
 use super::pages::{self, Language, View};
-use super::{admin, answer};
+use super::{actions, admin, answer};
 use crate::body::Body;
 use crate::config::Access;
 use crate::dav::{Ctx, Dav, Refusal, way};
@@ -31,6 +33,9 @@ use crate::tree::{PathError, Tree, TreePath};
 
 /// Bytes of a worker's question at the most.
 const WORKER_BODY: usize = 16 * 1024;
+
+/// First and longest pause after a warm-up that failed.
+const WARM_PAUSES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(1800));
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +48,8 @@ pub(super) struct Peer {
 pub(super) struct Service {
     prefix: TreePath,
     auth: Auth,
+    /// Of commands on this machine.
+    secret: Secret,
     tree: Arc<Tree>,
     dav: Dav,
     delivery: Arc<Delivery>,
@@ -53,12 +60,14 @@ impl Service {
     pub(super) fn new(
         prefix: &str,
         auth: Auth,
+        secret: Secret,
         tree: Arc<Tree>,
         delivery: Arc<Delivery>,
     ) -> Result<Self, PathError> {
         Ok(Self {
             prefix: TreePath::from_decoded(prefix)?,
             auth,
+            secret,
             dav: Dav::new(tree.clone(), prefix),
             delivery,
             tree,
@@ -67,7 +76,41 @@ impl Service {
     }
 
     pub(super) fn forget_listings(&self) {
-        self.tree.forget_listings();
+        self.tree.refresh_all();
+    }
+
+    /// Puts what outlives the process onto the disk.
+    pub(super) async fn put_by(&self) {
+        self.tree.put_by().await;
+    }
+
+    /// Lists folders and all below them in the background, once; failures are tried again later.
+    pub(super) fn warm_up(&self, paths: &[String]) {
+        let paths: Vec<TreePath> = paths
+            .iter()
+            .filter_map(|path| TreePath::from_decoded(path).ok())
+            .collect();
+        let tree = Arc::downgrade(&self.tree);
+        tokio::spawn(async move {
+            for path in paths {
+                let mut pause = WARM_PAUSES.0;
+                loop {
+                    let Some(tree) = tree.upgrade() else { return };
+                    match tree.warm(&path, |_| true).await {
+                        Ok(warmed) => {
+                            tracing::info!(%path, folders = warmed.folders, entries = warmed.entries, "warmed up");
+                            break;
+                        }
+                        Err(error) => {
+                            tracing::warn!(%path, %error, pause = pause.as_secs(), "not warmed up yet")
+                        }
+                    }
+                    drop(tree);
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(WARM_PAUSES.1);
+                }
+            }
+        });
     }
 
     /// Answers a request.
@@ -100,6 +143,8 @@ impl Service {
             self.anybody()
         } else if request.method() == Method::POST && path.segments().eq(["api", "fs", "link"]) {
             return self.fs_link(request).await;
+        } else if own && self.secret.is_known_to(request.headers()) {
+            self.owner()
         } else {
             match self.auth.sign_in(request.headers(), peer.address.ip()).await {
                 Ok(principal) => principal,
@@ -109,7 +154,11 @@ impl Service {
         line.user(&principal.name);
         if own {
             let name = path.segments().nth(1).unwrap_or_default();
-            return admin::answer(request.method(), name, &self.tree, &self.metrics);
+            let (head, _) = request.into_parts();
+            if let Some(response) = actions::answer(&head, name, &principal, &self.tree).await {
+                return response;
+            }
+            return admin::answer(&head.method, name, &self.tree, &self.metrics);
         }
         let Some(relative) = path.below(&self.prefix) else {
             return self.above_prefix(request, &path).await;
@@ -206,6 +255,14 @@ impl Service {
             name: Arc::from("-"),
             root: TreePath::root(),
             access: Access::ReadWrite,
+        }
+    }
+
+    /// Whoever may read the state directory.
+    fn owner(&self) -> Principal {
+        Principal {
+            name: Arc::from("control"),
+            ..self.anybody()
         }
     }
 

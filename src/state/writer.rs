@@ -1,83 +1,118 @@
-//! The one thread that writes: it commits what is waiting in one transaction and then tells all who wait.
+//! The one thread that writes: it commits what is waiting in one transaction, puts it into memory, and then tells all
+//! who wait.
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use redb::Database;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 
-use super::{PROPERTIES, QUEUE, StateError, TIMES};
+use super::memory::{Change, Draft, Memory};
+use super::{Name, PROPERTIES, Pending, QUEUE, StateError, TIMES};
 
-/// Changes that may wait; who comes later waits for a place.
+/// Requests that may wait; who comes later waits for a place.
 const QUEUE_BOUND: usize = 1024;
 /// Pause between two tries to open the file again.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Changes in one transaction at the most.
+/// Requests in one transaction at the most.
 const GROUP: usize = 256;
 
-/// One change of one row.
-#[derive(Debug)]
-pub(super) enum Change {
-    Time(String, i64, Option<i64>),
-    Properties(String, i64, Option<Vec<u8>>),
-    Queue(u64, Option<Vec<u8>>),
+/// What is to be changed. What it means depends on what was committed before it.
+#[derive(Debug, Clone)]
+pub(super) enum Request {
+    Time {
+        drive: String,
+        file: i64,
+        time: Option<i64>,
+    },
+    Properties {
+        drive: String,
+        file: i64,
+        changes: Vec<(Name, Option<Vec<u8>>)>,
+    },
+    Forget {
+        drive: String,
+        file: i64,
+    },
+    Copy {
+        drive: String,
+        from: i64,
+        to: i64,
+    },
+    Push(Pending),
+    Update(u64, Pending),
+    Done(u64),
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, Clone)]
+pub(super) enum Refusal {
+    TooLarge,
+    Write(String),
+}
+
+impl From<Refusal> for StateError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TooLarge => Self::TooLarge,
+            Refusal::Write(why) => Self::Write(why),
+        }
+    }
 }
 
 struct Job {
-    changes: Vec<Change>,
-    done: oneshot::Sender<Result<(), String>>,
+    request: Request,
+    done: oneshot::Sender<Result<u64, Refusal>>,
 }
 
 /// The way to the thread. Dropping it ends the thread after what is waiting.
 #[derive(Debug)]
 pub(super) struct Writer {
-    jobs: SyncSender<Job>,
+    jobs: Sender<Job>,
 }
 
 impl Writer {
-    pub(super) fn start(database: Database, path: PathBuf) -> Self {
-        let (jobs, waiting) = sync_channel(QUEUE_BOUND);
-        std::thread::spawn(move || run(database, &path, &waiting));
+    pub(super) fn start(database: Database, path: PathBuf, memory: Arc<RwLock<Memory>>) -> Self {
+        let (jobs, waiting) = channel(QUEUE_BOUND);
+        std::thread::spawn(move || run(database, &path, &memory, waiting));
         Self { jobs }
     }
 
-    /// Takes the changes in the order of the calls; the future ends when they are on the disk.
-    pub(super) fn write(
-        &self,
-        changes: Vec<Change>,
-    ) -> impl Future<Output = Result<(), StateError>> + Send + use<> {
+    /// Carries a request out, after all that were made before it; ends when it is on the disk and in memory.
+    pub(super) async fn write(&self, request: Request) -> Result<u64, StateError> {
+        let ended = || StateError::Write("the writer has ended".to_owned());
         let (done, outcome) = oneshot::channel();
-        let sent = self.jobs.send(Job { changes, done });
-        async move {
-            sent.map_err(|_| StateError::Write("the writer has ended".to_owned()))?;
-            match outcome.await {
-                Ok(outcome) => outcome.map_err(StateError::Write),
-                Err(_) => Err(StateError::Write("the writer has ended".to_owned())),
-            }
-        }
+        let job = Job { request, done };
+        self.jobs.send(job).await.map_err(|_| ended())?;
+        Ok(outcome.await.map_err(|_| ended())??)
     }
 }
 
-fn run(mut database: Database, path: &Path, waiting: &Receiver<Job>) {
-    while let Ok(first) = waiting.recv() {
+fn run(mut database: Database, path: &Path, memory: &RwLock<Memory>, mut waiting: Receiver<Job>) {
+    while let Some(first) = waiting.blocking_recv() {
         let mut group = vec![first];
         while group.len() < GROUP
             && let Ok(next) = waiting.try_recv()
         {
             group.push(next);
         }
-        let mut outcome = commit(&database, &group).map_err(|error| error.to_string());
-        if outcome.is_err() {
+        let mut outcomes = carry_out(&database, memory, requests(&group));
+        if outcomes.is_err() {
             // After a failure of the disk redb wants the file to be opened again; the disk may have room by now.
             drop(database);
             database = reopen(path, &mut group);
-            outcome = commit(&database, &group).map_err(|error| error.to_string());
+            outcomes = carry_out(&database, memory, requests(&group));
         }
-        for job in group {
-            // Whoever waited may have gone.
-            let _ = job.done.send(outcome.clone());
+        match outcomes {
+            Ok(outcomes) => {
+                for (job, outcome) in group.into_iter().zip(outcomes) {
+                    // Whoever waited may have gone.
+                    let _ = job.done.send(outcome);
+                }
+            }
+            Err(error) => refuse(&mut group, &error.to_string()),
         }
     }
 }
@@ -89,32 +124,64 @@ fn reopen(path: &Path, group: &mut Vec<Job>) -> Database {
             Ok(database) => return database,
             Err(error) => {
                 tracing::error!(%error, "the state cannot be opened again");
-                for job in group.drain(..) {
-                    let _ = job.done.send(Err(error.to_string()));
-                }
+                refuse(group, &error.to_string());
                 std::thread::sleep(PAUSE);
             }
         }
     }
 }
 
-fn commit(database: &Database, group: &[Job]) -> Result<(), redb::Error> {
+fn refuse(group: &mut Vec<Job>, why: &str) {
+    for job in group.drain(..) {
+        let _ = job.done.send(Err(Refusal::Write(why.to_owned())));
+    }
+}
+
+fn requests(group: &[Job]) -> impl Iterator<Item = Request> {
+    group.iter().map(|job| job.request.clone())
+}
+
+/// Commits what a group asks for, then shows it; the outcome of each.
+pub(super) fn carry_out(
+    database: &Database,
+    memory: &RwLock<Memory>,
+    group: impl Iterator<Item = Request>,
+) -> Result<Vec<Result<u64, Refusal>>, redb::Error> {
+    let (outcomes, changes) = {
+        let memory = memory.read().unwrap_or_else(PoisonError::into_inner);
+        let mut draft = Draft::new(&memory);
+        let outcomes: Vec<_> = group.map(|request| draft.add(request)).collect();
+        (outcomes, draft.into_changes())
+    };
+    if !changes.is_empty() {
+        commit(database, &changes)?;
+        let mut memory = memory.write().unwrap_or_else(PoisonError::into_inner);
+        changes.into_iter().for_each(|change| memory.apply(change));
+    }
+    Ok(outcomes)
+}
+
+fn commit(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
     let write = database.begin_write()?;
     {
         let mut times = write.open_table(TIMES)?;
         let mut properties = write.open_table(PROPERTIES)?;
         let mut queue = write.open_table(QUEUE)?;
-        for change in group.iter().flat_map(|job| &job.changes) {
+        for change in changes {
             match change {
                 Change::Time(drive, file, Some(time)) => drop(times.insert((drive.as_str(), *file), time)?),
                 Change::Time(drive, file, None) => drop(times.remove((drive.as_str(), *file))?),
-                Change::Properties(drive, file, Some(bytes)) => {
-                    drop(properties.insert((drive.as_str(), *file), bytes.as_slice())?);
+                Change::Properties(drive, file, Some(rows)) => {
+                    drop(properties.insert((drive.as_str(), *file), rows.encode().as_slice())?);
                 }
                 Change::Properties(drive, file, None) => {
                     drop(properties.remove((drive.as_str(), *file))?);
                 }
-                Change::Queue(sequence, Some(bytes)) => drop(queue.insert(sequence, bytes.as_slice())?),
+                Change::Queue(sequence, Some(row)) => {
+                    // Strings and numbers only: it cannot fail.
+                    let bytes = serde_json::to_vec(row).unwrap_or_default();
+                    drop(queue.insert(sequence, bytes.as_slice())?);
+                }
                 Change::Queue(sequence, None) => drop(queue.remove(sequence)?),
             }
         }

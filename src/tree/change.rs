@@ -55,56 +55,80 @@ impl Tree {
         let place = self.taken_place(resource).await?;
         self.cancel_pending(&resource.path).await?;
         if is_local(&resource.entry) {
-            return Ok(());
+            // It may have hidden the older file that it was to replace.
+            return match self.drives_member(&place).await? {
+                Some(old) => self.remove_from_drive(&place, &old).await,
+                None => Ok(()),
+            };
         }
-        match place.mount.drive.remove(&resource.entry, place.folder).await {
+        self.remove_from_drive(&place, &resource.entry).await
+    }
+
+    pub(super) async fn remove_from_drive(&self, place: &Place, entry: &Entry) -> Result<(), Error> {
+        match place.mount.drive.remove(entry, place.folder).await {
             Ok(()) => {}
             // Somebody else was faster: what was wanted is so.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        self.hidden_now(&place, &resource.entry);
-        if resource.is_folder() {
-            self.listings.forget((place.mount.store, resource.entry.id));
+        self.hidden_now(place, entry);
+        if entry.is_folder() {
+            self.listings.forget((place.mount.store, entry.id));
         }
-        self.forget_state(&place.mount, resource.entry.id).await
+        self.forget_state(&place.mount, entry.id).await
     }
 
-    /// Moves a file or folder to a path that is free. Across drives it is copied and then removed.
+    /// Moves a file or folder to a path; with `overwrite` what is there is replaced. Across drives it is copied and then
+    /// removed.
     ///
     /// # Errors
-    /// `Exists`; `Forbidden` into itself and for mount roots; `ReadOnly`; failures of the drive.
-    pub async fn relocate(self: &Arc<Self>, resource: &Resource, to: &TreePath) -> Result<Resource, Error> {
+    /// `Exists` without `overwrite`; `Forbidden` into itself and for mount roots; `ReadOnly`; failures of the drive.
+    pub async fn relocate(
+        self: &Arc<Self>,
+        resource: &Resource,
+        to: &TreePath,
+        overwrite: bool,
+    ) -> Result<Resource, Error> {
         let (tree, resource, to) = (self.clone(), resource.clone(), to.clone());
         finish(async move {
             let from = tree.taken_place(&resource).await?;
-            let place = tree.free_place(&resource, &to).await?;
-            if is_local(&resource.entry) {
-                return tree.move_pending(&resource, &place).await;
-            }
-            if from.mount.store != place.mount.store {
-                let copied = tree.copy_into(&resource, &place, false).await?;
-                tree.remove_now(&resource).await?;
-                return Ok(copied);
-            }
-            let moved = from
-                .mount
-                .drive
-                .relocate(&resource.entry, from.folder, place.folder, &place.name)
-                .await;
-            let moved = tree.known_better(&from, moved)?;
-            tree.hidden_now(&from, &resource.entry);
-            tree.move_pending_below(&resource.path, &to).await?;
-            let moved = Entry {
-                modified: resource.entry.modified,
-                ..moved
-            };
-            Ok(tree.shown(&place, moved))
+            let (place, aside) = tree.cleared_place(&resource, &to, overwrite).await?;
+            let moved = tree.move_to(&resource, &from, &place).await;
+            tree.settled(aside, moved).await
         })
         .await
     }
 
-    /// Copies a file, or a folder with all that is in it (`shallow`: without), to a path that is free.
+    async fn move_to(
+        self: &Arc<Self>,
+        resource: &Resource,
+        from: &Place,
+        place: &Place,
+    ) -> Result<Resource, Error> {
+        if is_local(&resource.entry) {
+            return self.move_pending(resource, place).await;
+        }
+        if from.mount.store != place.mount.store {
+            let copied = self.copy_into(resource, place, false).await?;
+            self.remove_now(resource).await?;
+            return Ok(copied);
+        }
+        let moved = from
+            .mount
+            .drive
+            .relocate(&resource.entry, from.folder, place.folder, &place.name)
+            .await;
+        let moved = self.known_better(from, moved)?;
+        self.hidden_now(from, &resource.entry);
+        self.move_pending_below(&resource.path, &place.path).await?;
+        let moved = Entry {
+            modified: resource.entry.modified,
+            ..moved
+        };
+        Ok(self.shown(place, moved))
+    }
+
+    /// Copies a file, or a folder with all that is in it (`shallow`: without), to a path.
     ///
     /// # Errors
     /// As [`Tree::relocate`].
@@ -113,11 +137,13 @@ impl Tree {
         resource: &Resource,
         to: &TreePath,
         shallow: bool,
+        overwrite: bool,
     ) -> Result<Resource, Error> {
         let (tree, resource, to) = (self.clone(), resource.clone(), to.clone());
         finish(async move {
-            let place = tree.free_place(&resource, &to).await?;
-            tree.copy_into(&resource, &place, shallow).await
+            let (place, aside) = tree.cleared_place(&resource, &to, overwrite).await?;
+            let copied = tree.copy_into(&resource, &place, shallow).await;
+            tree.settled(aside, copied).await
         })
         .await
     }
@@ -246,7 +272,7 @@ impl Tree {
     }
 
     /// The place of something that is there and is to be moved or removed.
-    async fn taken_place(&self, resource: &Resource) -> Result<Place, Error> {
+    pub(super) async fn taken_place(&self, resource: &Resource) -> Result<Place, Error> {
         let place = self.place(&resource.path).await?;
         if resource.mount.is_none() || self.mounts.any_below(&resource.path) {
             return Err(forbidden("A mount lies in this folder, so it stays where it is."));
@@ -254,17 +280,14 @@ impl Tree {
         Ok(place)
     }
 
-    /// The place of a target that must be free, outside the resource itself.
-    async fn free_place(&self, resource: &Resource, to: &TreePath) -> Result<Place, Error> {
+    /// The place of a target, outside the resource itself.
+    pub(super) async fn target_place(&self, resource: &Resource, to: &TreePath) -> Result<Place, Error> {
         if to.below(&resource.path).is_some() {
             return Err(forbidden("A folder cannot be moved or copied into itself."));
         }
         let place = self.place(to).await?;
         place.mount.drive.accepts_name(&place.name)?;
-        match self.member(&place).await? {
-            Some(_) => Err(exists()),
-            None => Ok(place),
-        }
+        Ok(place)
     }
 
     /// What stands at a place now.

@@ -2,9 +2,17 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::listing::{Chunk, Growing, Listing};
+use tokio::time::timeout;
+
+use super::growing::Growing;
+use super::listing::{Chunk, Listing};
+use super::listings::is_outage;
 use crate::drive::{Entry, Error, ErrorKind, Id};
+
+/// So long a reading is waited for where an old listing could be shown instead.
+const OVERDUE_WAIT: Duration = Duration::from_secs(8);
 
 /// Where the members of a folder come from.
 #[derive(Debug, Clone)]
@@ -13,50 +21,51 @@ pub(super) enum Source {
     Growing(Arc<Growing>),
     /// Begun before one of our changes: only its end is true.
     Awaited(Arc<Growing>),
+    /// Good enough to be shown, and read anew behind: a name that is missing waits for that.
+    Stale(Arc<Listing>, Box<Source>),
+    /// Too old to be shown, but if 123pan does not answer.
+    Overdue(Arc<Listing>, Box<Source>),
+    /// 123pan has not answered just now: what is missing may be there.
+    Doubted(Arc<Listing>, Error),
 }
 
 impl Source {
-    /// The member of that name. `None` only from a whole listing.
+    /// The member of that name, or of one that is equal after composition. `None` only from a whole listing.
     pub(super) async fn find(&self, name: &str) -> Result<Option<Entry>, Error> {
         match self {
-            Self::Kept(listing) => Ok(listing.find(name).cloned()),
-            Self::Awaited(_) => Ok(self.whole().await?.find(name).cloned()),
-            Self::Growing(growing) => {
-                let mut seen = (0, 0);
-                growing
-                    .wait(|grown| {
-                        if seen.0 != grown.pass {
-                            seen = (grown.pass, 0);
-                        }
-                        let new = grown.pages.get(seen.1..).unwrap_or_default();
-                        seen.1 = grown.pages.len();
-                        if let Some(entry) = new.iter().flat_map(|p| p.iter()).find(|e| *e.name == *name) {
-                            return Some(Ok(Some(entry.clone())));
-                        }
-                        match &grown.outcome {
-                            Some(Ok(_)) => Some(Ok(None)),
-                            Some(Err(error)) => Some(Err(error.clone())),
-                            None => None,
-                        }
-                    })
-                    .await
+            Self::Kept(listing) => Ok(listing.find_composed(name).cloned()),
+            Self::Growing(growing) => find_growing(growing, name).await,
+            Self::Awaited(growing) => Ok(whole(growing).await?.find_composed(name).cloned()),
+            Self::Stale(listing, reading) => match listing.find_composed(name) {
+                Some(entry) => Ok(Some(entry.clone())),
+                None => Box::pin(reading.find(name)).await,
+            },
+            Self::Overdue(listing, reading) => {
+                let error = match timeout(OVERDUE_WAIT, Box::pin(reading.find(name))).await {
+                    Ok(Err(error)) if is_outage(error.kind()) => error,
+                    Ok(found) => return found,
+                    Err(_) => slow(),
+                };
+                listing
+                    .find_composed(name)
+                    .map_or(Err(error), |entry| Ok(Some(entry.clone())))
             }
-        }
-    }
-
-    /// The whole listing, when it is read.
-    pub(super) async fn whole(&self) -> Result<Arc<Listing>, Error> {
-        match self {
-            Self::Kept(listing) => Ok(listing.clone()),
-            Self::Growing(growing) | Self::Awaited(growing) => {
-                growing.wait(|grown| grown.outcome.clone()).await
-            }
+            Self::Doubted(listing, error) => match listing.find_composed(name) {
+                Some(entry) => Ok(Some(entry.clone())),
+                None => Err(error.clone()),
+            },
         }
     }
 
     pub(super) fn follow(self) -> Follower {
+        let (source, fallback) = match self {
+            Self::Stale(listing, _) | Self::Doubted(listing, _) => (Self::Kept(listing), None),
+            Self::Overdue(listing, reading) => (*reading, Some(listing)),
+            source => (source, None),
+        };
         Follower {
-            source: self,
+            source,
+            fallback,
             at: 0,
             pass: 0,
             given: HashSet::new(),
@@ -65,10 +74,47 @@ impl Source {
     }
 }
 
+async fn find_growing(growing: &Growing, name: &str) -> Result<Option<Entry>, Error> {
+    let mut seen = (0, 0);
+    let found = growing
+        .wait(|grown| {
+            if seen.0 != grown.pass {
+                seen = (grown.pass, 0);
+            }
+            let new = grown.pages.get(seen.1..).unwrap_or_default();
+            seen.1 = grown.pages.len();
+            if let Some(entry) = new.iter().flat_map(|p| p.iter()).find(|e| *e.name == *name) {
+                return Some(Ok(Some(entry.clone())));
+            }
+            match &grown.outcome {
+                Some(Ok(_)) => Some(Ok(None)),
+                Some(Err(error)) => Some(Err(error.clone())),
+                None => None,
+            }
+        })
+        .await?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    Ok(whole(growing).await?.find_composed(name).cloned())
+}
+
+/// The whole listing, when it is read.
+async fn whole(growing: &Growing) -> Result<Arc<Listing>, Error> {
+    growing.wait(|grown| grown.outcome.clone()).await
+}
+
+fn slow() -> Error {
+    let sentence = "123pan takes long to list this folder; try again in a moment.";
+    Error::new(ErrorKind::Timeout, sentence)
+}
+
 /// Reads the members of a folder from the first to the last, as they come.
 #[derive(Debug)]
 pub(super) struct Follower {
     source: Source,
+    /// What is shown where nothing comes.
+    fallback: Option<Arc<Listing>>,
     /// Entries (kept) or pages (growing) given so far.
     at: usize,
     pass: u32,
@@ -80,16 +126,33 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) async fn next(&mut self) -> Result<Option<Chunk>, Error> {
-        if let Source::Awaited(_) = &self.source {
-            self.source = Source::Kept(self.source.whole().await?);
+        let Some(fallback) = self.fallback.take() else {
+            return self.follow().await;
+        };
+        // Nothing was given yet: another listing can still be shown.
+        match timeout(OVERDUE_WAIT, self.follow()).await {
+            Ok(Err(error)) if is_outage(error.kind()) => {}
+            Ok(first) => return first,
+            Err(_) => {}
+        }
+        self.source = Source::Kept(fallback);
+        self.at = 0;
+        self.follow().await
+    }
+
+    async fn follow(&mut self) -> Result<Option<Chunk>, Error> {
+        if let Source::Awaited(growing) = &self.source {
+            self.source = Source::Kept(whole(growing).await?);
         }
         let growing = match &self.source {
+            Source::Growing(growing) => growing.clone(),
             Source::Kept(listing) => {
                 let chunk = listing.chunk(self.at);
                 self.at += chunk.len();
                 return Ok(Some(chunk).filter(|chunk| !chunk.is_empty()));
             }
-            Source::Growing(growing) | Source::Awaited(growing) => growing.clone(),
+            // Made into the others by `Source::follow` and above.
+            _ => return Ok(None),
         };
         loop {
             let (at, pass) = (self.at, self.pass);

@@ -45,15 +45,18 @@ impl Tree {
                 first.extend(bridges.iter().map(|name| folder(name, Id::default())));
             }
         }
+        let follower = match &of.mount {
+            Some(mount) => {
+                let source = self.listings.open((mount.store, of.entry.id), &mount.drive).await;
+                Some(source.follow())
+            }
+            None => None,
+        };
         let mut members = Members {
             ahead: Vec::new(),
             hidden: first.iter().map(|entry| entry.name.to_string()).collect(),
             bridges,
-            follower: of.mount.as_ref().map(|mount| {
-                self.listings
-                    .open((mount.store, of.entry.id), &mount.drive)
-                    .follow()
-            }),
+            follower,
         };
         let drives = members.drives_next().await?;
         members.ahead.extend(drives);

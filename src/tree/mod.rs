@@ -8,17 +8,22 @@ mod change;
 mod disk;
 mod flight;
 mod follow;
+mod growing;
 mod kept;
 mod link;
 mod listing;
+mod listings;
 mod members;
 mod mount;
 pub mod path;
 mod pending;
 mod put;
+mod replace;
+mod shelf;
 pub mod spool;
 mod turns;
 mod waiting;
+mod warm;
 
 pub use kept::{DeadProperty, PropertyName};
 pub use listing::Chunk;
@@ -26,6 +31,7 @@ pub use members::Members;
 pub use mount::Mount;
 pub use path::{PathError, TreePath, encode_segment};
 pub use put::{Fetch, FileStream, Put, Receiving};
+pub use warm::Warmed;
 
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
@@ -34,15 +40,17 @@ use tokio::time::Instant;
 
 use self::flight::{Flights, lock};
 use self::link::Links;
-use self::listing::{Listings, Stamp};
+use self::listings::{Life, Listings, Stamp};
 use self::mount::MountTable;
 use self::put::StoreKey;
+use self::shelf::Shelf;
 use self::spool::Spool;
 use self::turns::Turns;
 use self::waiting::Pending;
 use crate::config::{self, UploadMode};
 use crate::drive::{Drive, Entry, Error, ErrorKind, Id, Kind, Link, LinkWish, Quota};
 use crate::state::State;
+use crate::state::listings::ListingStore;
 
 /// How long a quota is shown without asking again.
 const QUOTA_TTL: Duration = Duration::from_secs(60);
@@ -97,6 +105,7 @@ impl Tree {
         config: &config::Config,
         drives: Vec<Arc<dyn Drive>>,
         state: Arc<State>,
+        listings: Option<ListingStore>,
         spool: Spool,
     ) -> Result<Arc<Self>, PathError> {
         let mut mounts: Vec<Arc<Mount>> = Vec::new();
@@ -115,6 +124,10 @@ impl Tree {
             mounts.push(Arc::new(mount));
         }
         let identities: Vec<String> = mounts.iter().map(|mount| mount.identity()).collect();
+        let shelf = listings.map(|store| {
+            let names = mounts.iter().map(|mount| mount.drive.listing_identity());
+            Shelf::new(store, names.collect())
+        });
         let times = state.clone();
         let stamp = move |store: usize, entries: &mut [Entry]| {
             let Some(drive) = identities.get(store) else {
@@ -129,9 +142,13 @@ impl Tree {
             quotas: Mutex::new(vec![None; mounts.len()]),
             mounts: MountTable::new(mounts),
             listings: Listings::new(
-                config.cache.list_ttl,
+                Life {
+                    ttl: config.cache.list_ttl,
+                    stale: config.cache.stale,
+                },
                 config.cache.list_entries,
                 Stamp(Arc::new(stamp)),
+                shelf.map(Arc::new),
             ),
             links: Links::default(),
             quota_flights: Flights::default(),
@@ -209,25 +226,11 @@ impl Tree {
     ) -> Result<Option<Entry>, Error> {
         let key = (mount.store, folder);
         if is_probe(name)
-            && let Some(kept) = self.listings.kept(key)
+            && let Some(kept) = self.listings.kept(key).await
         {
             return Ok(kept.find(name).cloned());
         }
-        let source = self.listings.open(key, &mount.drive);
-        if let Some(entry) = source.find(name).await? {
-            return Ok(Some(entry));
-        }
-        if name.is_ascii() {
-            return Ok(None);
-        }
-        // Finder sends names decomposed (webdav-clients M11): equal after composition is the same name.
-        let composed = compose(name);
-        let whole = source.whole().await?;
-        Ok(whole
-            .entries()
-            .iter()
-            .find(|entry| compose(&entry.name) == composed)
-            .cloned())
+        self.listings.open(key, &mount.drive).await.find(name).await
     }
 
     /// A link for the bytes of a file: remembered, and asked once for all who wait.
@@ -285,9 +288,50 @@ impl Tree {
             .then(|| first.clone())
     }
 
-    /// Forgets all listings, so that the next request asks anew (SIGHUP).
-    pub fn forget_listings(&self) {
-        self.listings.clear();
+    /// All folders are asked anew when they are wanted next (SIGHUP).
+    pub fn refresh_all(&self) {
+        self.listings.expire_all();
+    }
+
+    /// A folder is asked anew when it is wanted next, unless that has just been done.
+    pub fn refresh(&self, folder: &Resource) {
+        if let Some(mount) = &folder.mount {
+            self.listings.expire((mount.store, folder.entry.id));
+        }
+    }
+
+    /// The same for a folder and all that are known below it; how many. Costs no call below what is known.
+    ///
+    /// # Errors
+    /// As [`Tree::resolve`].
+    pub async fn refresh_below(&self, path: &TreePath) -> Result<u64, Error> {
+        let top = self.resolve(path).await?;
+        let mut ahead: Vec<(usize, Id)> = Vec::new();
+        if top.is_folder() {
+            ahead.extend(top.mount.as_ref().map(|mount| (mount.store, top.entry.id)));
+            let below = self
+                .mounts()
+                .iter()
+                .filter(|mount| mount.path.below(path).is_some());
+            ahead.extend(below.map(|mount| (mount.store, mount.drive.root())));
+        }
+        ahead.sort_unstable();
+        ahead.dedup();
+        let mut folders = 0;
+        while let Some(key) = ahead.pop() {
+            folders += 1;
+            if let Some(known) = self.listings.kept(key).await {
+                let below = known.entries().iter().filter(|entry| entry.is_folder());
+                ahead.extend(below.map(|entry| (key.0, entry.id)));
+            }
+            self.listings.expire(key);
+        }
+        Ok(folders)
+    }
+
+    /// Puts what is known of folders onto the disk; for the end of the process.
+    pub async fn put_by(&self) {
+        self.listings.put_by().await;
     }
 
     /// Entries and folders in the cache of listings, and links in the cache of links.
@@ -332,10 +376,4 @@ fn is_probe(name: &str) -> bool {
         "autorun.inf",
     ];
     name.starts_with("._") || PROBES.contains(&name)
-}
-
-/// The composed form (NFC) of a name.
-fn compose(name: &str) -> String {
-    use unicode_normalization::UnicodeNormalization;
-    name.nfc().collect()
 }

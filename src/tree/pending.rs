@@ -256,6 +256,10 @@ impl Tree {
                 "The file has just reached 123pan; repeat the move.",
             ));
         }
+        // Its older content, which it was to replace at its old name, goes with the name.
+        if let Some(beneath) = self.drives_member(&waiting.place).await? {
+            self.remove_from_drive(&waiting.place, &beneath).await?;
+        }
         let row = Row {
             drive: to.mount.identity(),
             mount: to.mount.path.to_string(),

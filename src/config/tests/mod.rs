@@ -116,6 +116,8 @@ fn the_examples_of_the_contract_are_read() {
     assert_eq!(config.server.tls.unwrap().cert, PathBuf::from("cert.pem"));
     assert_eq!(config.server.state_dir, PathBuf::from("state"));
     assert_eq!(config.cache.list_ttl, Duration::from_secs(300));
+    assert_eq!(config.cache.stale, Duration::from_secs(3600));
+    assert!(config.cache.warm.is_empty());
     assert_eq!(
         (config.upload.mode, config.upload.spool_limit),
         (UploadMode::Through, 50 << 30)

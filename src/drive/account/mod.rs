@@ -17,7 +17,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::listing::RowLister;
+use super::added::added;
+use super::listing::{RowLister, Source};
 use super::{
     Begun, Capability, Drive, DriveFuture, Entry, Error, ErrorKind, Id, Link, LinkWish, Lister, NewFile,
     Quota, rows,
@@ -73,11 +74,16 @@ impl AccountDrive {
 
 impl Account {
     fn list(&self, folder: Id) -> RowLister {
+        RowLister::new(self.pages(folder))
+    }
+
+    /// The pages of a folder, by number.
+    fn pages(&self, folder: Id) -> Source {
         let web = Arc::clone(&self.web);
-        RowLister::new(Box::new(move |page| {
+        Box::new(move |page| {
             let web = Arc::clone(&web);
             Box::pin(async move { Ok(web.list(folder.0, page).await?) })
-        }))
+        })
     }
 
     /// Waits for a time at the built-in pace.
@@ -108,6 +114,10 @@ impl Drive for AccountDrive {
 
     fn list(&self, folder: Id) -> Box<dyn Lister> {
         Box::new(self.account.list(folder))
+    }
+
+    fn list_added<'a>(&'a self, folder: Id, known: &'a [Entry]) -> DriveFuture<'a, Option<Vec<Entry>>> {
+        Box::pin(async move { added(&self.account.pages(folder), known).await })
     }
 
     /// Two calls. The drive knows one way to a link only, so a refused one is asked for anew.

@@ -1,11 +1,10 @@
 //! Names that 123pan refuses (API page 6.5), refused before any call.
 
+use crate::drive::write::LONGEST_NAME;
 use crate::drive::{Error, ErrorKind};
 
 /// Characters that no name may have.
 const FORBIDDEN: [char; 9] = ['\\', '/', ':', '*', '?', '"', '<', '>', '|'];
-/// Longest name, in characters: the smaller of the two figures that 123pan gives (question 10).
-pub(super) const LONGEST: usize = 255;
 
 /// Refuses a name that 123pan does not take, and says why.
 pub(super) fn check(name: &str) -> Result<(), Error> {
@@ -22,9 +21,9 @@ pub(super) fn check(name: &str) -> Result<(), Error> {
         ));
     }
     let length = name.chars().count();
-    if length > LONGEST {
+    if length > LONGEST_NAME {
         return refuse(format!(
-            "123pan accepts names of at most {LONGEST} characters and this one has {length}: choose a shorter name."
+            "123pan accepts names of at most {LONGEST_NAME} characters and this one has {length}: choose a shorter name."
         ));
     }
     if name.trim().is_empty() || name == "." || name == ".." {
@@ -33,20 +32,6 @@ pub(super) fn check(name: &str) -> Result<(), Error> {
         );
     }
     Ok(())
-}
-
-/// A name that nobody has, which still says what it is for.
-pub(super) fn temporary(name: &str) -> String {
-    let mark = format!("{}-", private());
-    let room = LONGEST - mark.chars().count();
-    // The end of a name tells more: it has the extension.
-    let skipped = name.chars().count().saturating_sub(room);
-    mark + &name.chars().skip(skipped).collect::<String>()
-}
-
-/// A hidden name that nobody has.
-pub(super) fn private() -> String {
-    format!(".dav123-{:016x}", fastrand::u64(..))
 }
 
 #[cfg(test)]
@@ -88,15 +73,6 @@ mod tests {
             "电影.mkv",
         ] {
             check(good).unwrap();
-        }
-    }
-
-    #[test]
-    fn temporary_names_can_be_stored_and_keep_the_extension() {
-        for name in ["a.txt".to_owned(), format!("{}.txt", "长".repeat(251))] {
-            let temporary = temporary(&name);
-            check(&temporary).unwrap();
-            assert!(temporary.ends_with(".txt") && temporary != super::temporary(&name));
         }
     }
 }

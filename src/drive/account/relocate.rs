@@ -8,7 +8,7 @@
 
 use super::proof::{END, entry as entry_of, is_numbered};
 use super::{Account, name as names};
-use crate::drive::{Entry, Error, ErrorKind, Id};
+use crate::drive::{Entry, Error, ErrorKind, Id, temporary_name};
 use crate::pan;
 use crate::pan::web::files::Row;
 
@@ -59,7 +59,7 @@ impl Account {
                 vec![Step::Move(to), Step::Rename(name.to_owned())]
             }
             (false, false) => vec![
-                Step::Rename(names::temporary(name)),
+                Step::Rename(temporary_name(name)),
                 Step::Move(to),
                 Step::Rename(name.to_owned()),
             ],

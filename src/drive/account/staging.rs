@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
+use super::Account;
 use super::proof::LOOKS;
 use super::relocate::Place;
-use super::{Account, name};
 use crate::config::Delete;
+use crate::drive::write::private_name;
 use crate::drive::{Entry, Error, ErrorKind, Id, rows};
 use crate::pan;
 use crate::pan::web::copy::{Original, Task};
@@ -91,7 +92,7 @@ impl Staging {
         if let Some(folder) = self.folder {
             return Ok(folder);
         }
-        let made = self.account.create_folder(ROOT, &name::private()).await?.id;
+        let made = self.account.create_folder(ROOT, &private_name()).await?.id;
         self.folder = Some(made);
         Ok(made)
     }

@@ -1,0 +1,141 @@
+//! What a signed-in user can ask for by POST under `/.dav123/`: that a folder is read anew, or warmed up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::answer;
+use super::auth::Principal;
+use crate::body::Body;
+use crate::drive::Error;
+use crate::tree::{Tree, TreePath, Warmed};
+
+/// Lines of progress that wait for a slow reader at the most.
+const LINES: usize = 16;
+/// Between two lines of progress.
+const PACE: Duration = Duration::from_millis(500);
+
+/// Answers an action; `None` where the name is not one.
+pub(super) async fn answer(
+    head: &Parts,
+    name: &str,
+    principal: &Principal,
+    tree: &Arc<Tree>,
+) -> Option<Response<Body>> {
+    if !matches!(name, "refresh" | "warm") {
+        return None;
+    }
+    Some(match checked(head) {
+        Ok(asked) => {
+            let path = principal.root.join(&asked);
+            match name {
+                "refresh" => refresh(tree, &path).await,
+                _ => warm(tree.clone(), path).await,
+            }
+        }
+        Err(refused) => *refused,
+    })
+}
+
+/// The path that is meant, as the user sees it.
+fn checked(head: &Parts) -> Result<TreePath, Box<Response<Body>>> {
+    if head.method != Method::POST {
+        let mut response = answer::sentence(StatusCode::METHOD_NOT_ALLOWED, "This is asked for by POST.");
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("POST"));
+        return Err(Box::new(response));
+    }
+    // A page of another site would act with the sign-in that the browser remembers.
+    if head
+        .headers
+        .get("sec-fetch-site")
+        .is_some_and(|site| site != "same-origin" && site != "none")
+    {
+        return Err(Box::new(answer::sentence(
+            StatusCode::FORBIDDEN,
+            "Another web site may not ask for this.",
+        )));
+    }
+    let query = head.uri.query().unwrap_or_default();
+    let path = url::form_urlencoded::parse(query.as_bytes())
+        .find(|(key, _)| key == "path")
+        .map_or_else(|| "/".into(), |(_, path)| path);
+    TreePath::from_decoded(&path).map_err(|_| {
+        Box::new(answer::sentence(
+            StatusCode::BAD_REQUEST,
+            "The path is not understood; expected one that begins with \"/\".",
+        ))
+    })
+}
+
+async fn refresh(tree: &Arc<Tree>, path: &TreePath) -> Response<Body> {
+    match tree.refresh_below(path).await {
+        Ok(folders) => answer::sentence(
+            StatusCode::OK,
+            &format!("Asked anew when they are wanted next: {folders} folders."),
+        ),
+        Err(error) => answer::from_error(&error),
+    }
+}
+
+/// Walks while the asker listens, and tells him how far it is.
+async fn warm(tree: Arc<Tree>, path: TreePath) -> Response<Body> {
+    if let Err(error) = tree.resolve(&path).await {
+        return answer::from_error(&error);
+    }
+    let (lines, waiting) = mpsc::channel::<String>(LINES);
+    tokio::spawn(async move {
+        let mut last = Instant::now();
+        let said = lines.clone();
+        let done = tree.warm(&path, move |warmed| {
+            if last.elapsed() >= PACE {
+                last = Instant::now();
+                let _ = said.try_send(line("", &warmed));
+            }
+            !said.is_closed()
+        });
+        let end = match done.await {
+            Ok(warmed) => line("done: ", &warmed),
+            Err(error) => stopped(&error),
+        };
+        let _ = lines.send(end).await;
+    });
+    let frames = stream::unfold(waiting, |mut waiting| async move {
+        let line = waiting.recv().await?;
+        Some((Ok(Frame::data(Bytes::from(line))), waiting))
+    });
+    let mut response = Response::new(Body::stream(StreamBody::new(Box::pin(frames))));
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn line(before: &str, warmed: &Warmed) -> String {
+    let Warmed {
+        folders,
+        asked,
+        entries,
+    } = warmed;
+    format!("{before}{folders} folders ({asked} asked for), {entries} entries\n")
+}
+
+fn stopped(error: &Error) -> String {
+    format!(
+        "stopped: {} What was listed stays known; the next warm-up goes on from there.\n",
+        error.sentence()
+    )
+}

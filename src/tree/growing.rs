@@ -1,0 +1,196 @@
+//! A listing that is being read: one task fills it page by page, everybody who wants the folder follows.
+//!
+//! The task goes on when its first client leaves, because each page has cost a call. When the drive finds its listing
+//! inconsistent it begins anew (`Page::restarted`). A follower that has passed members on goes on with those that are
+//! new to it; if at the end one that it gave away is not in the listing, it fails: a folder that is not true is never
+//! ended well-formed.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::flight::lock;
+use super::listing::{Chunk, Key, Listing};
+use super::listings::{Stamp, State};
+use crate::drive::{Drive, Entry, Error, ErrorKind};
+
+/// A listing that is being read.
+#[derive(Debug)]
+pub(super) struct Growing {
+    state: Mutex<Grown>,
+    /// Counts changes of `state`.
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Grown {
+    pub(super) pages: Vec<Chunk>,
+    /// Raised when the drive begins anew; `pages` are those of this pass.
+    pub(super) pass: u32,
+    pub(super) outcome: Option<Result<Arc<Listing>, Error>>,
+}
+
+impl Growing {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Grown)) {
+        change(&mut lock(&self.state));
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until `look` finds what it wants; `look` sees the state after each change.
+    pub(super) async fn wait<T>(&self, mut look: impl FnMut(&Grown) -> Option<T>) -> T {
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.mark_unchanged();
+            if let Some(found) = look(&lock(&self.state)) {
+                return found;
+            }
+            if changed.changed().await.is_err() {
+                // The sender lives in `self`.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// The task that reads one folder.
+pub(super) struct Reader {
+    pub(super) cache: Arc<Mutex<State>>,
+    pub(super) key: Key,
+    pub(super) growing: Arc<Growing>,
+    pub(super) stamp: Stamp,
+    pub(super) ttl: Duration,
+    /// What may only have grown: then just the new rows are asked for.
+    pub(super) base: Option<Arc<Listing>>,
+}
+
+/// The rows that were read, and when.
+struct Found {
+    entries: Vec<Entry>,
+    read_at: Instant,
+    stamp: i64,
+    whole_stamp: i64,
+}
+
+impl Reader {
+    pub(super) async fn run(self, drive: Arc<dyn Drive>) {
+        let outcome = self.read(&*drive).await;
+        self.end(outcome);
+    }
+
+    async fn read(&self, drive: &dyn Drive) -> Result<Found, Error> {
+        let (read_at, stamp) = (Instant::now(), unix_now());
+        if let Some(base) = &self.base
+            && let Some(entries) = self.grown(drive, base).await?
+        {
+            return Ok(Found {
+                entries,
+                read_at,
+                stamp,
+                whole_stamp: base.whole_stamp,
+            });
+        }
+        Ok(Found {
+            entries: self.read_whole(drive).await?,
+            read_at,
+            stamp,
+            whole_stamp: stamp,
+        })
+    }
+
+    /// The folder, if rows were only added to it.
+    async fn grown(&self, drive: &dyn Drive, base: &Listing) -> Result<Option<Vec<Entry>>, Error> {
+        let Some(mut added) = drive.list_added(self.key.1, base.entries()).await? else {
+            return Ok(None);
+        };
+        self.stamp.0(self.key.0, &mut added);
+        let mut entries = base.entries().to_vec();
+        entries.append(&mut added);
+        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let chunk = Chunk::from(entries.clone());
+        self.growing.change(|grown| grown.pages.push(chunk));
+        Ok(Some(entries))
+    }
+
+    async fn read_whole(&self, drive: &dyn Drive) -> Result<Vec<Entry>, Error> {
+        let mut lister = drive.list(self.key.1);
+        while let Some(mut page) = lister.next().await? {
+            if page.entries.is_empty() && !page.restarted {
+                continue;
+            }
+            self.stamp.0(self.key.0, &mut page.entries);
+            let chunk = Chunk::from(page.entries);
+            self.growing.change(|grown| {
+                if page.restarted {
+                    grown.pages.clear();
+                    grown.pass += 1;
+                }
+                grown.pages.push(chunk);
+            });
+        }
+        let mut entries = Vec::new();
+        {
+            let grown = lock(&self.growing.state);
+            entries.reserve_exact(grown.pages.iter().map(|page| page.len()).sum());
+            for page in &grown.pages {
+                entries.extend_from_slice(page);
+            }
+        }
+        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn end(&self, outcome: Result<Found, Error>) {
+        let mut state = lock(&self.cache);
+        // A folder that was forgotten meanwhile has no slot, or another reader in it.
+        let noted = state.land(self.key, &self.growing);
+        let outcome = outcome.map(|mut found| {
+            for change in noted.iter().flatten() {
+                change.make(&mut found.entries);
+            }
+            Arc::new(Listing {
+                entries: Arc::new(found.entries),
+                read_at: Some(found.read_at),
+                due: found.read_at + self.ttl,
+                stamp: found.stamp,
+                whole_stamp: found.whole_stamp,
+            })
+        });
+        if noted.is_some() {
+            match &outcome {
+                // Kept before the flight ends: whoever comes in between finds it.
+                Ok(listing) => state.keep(self.key, listing.clone()),
+                Err(error) => state.failed(self.key, error),
+            }
+        }
+        drop(state);
+        self.growing.change(|grown| {
+            if grown.outcome.is_none() {
+                grown.outcome = Some(outcome);
+            }
+        });
+    }
+}
+
+impl Drop for Reader {
+    /// Ends the flight for its followers even after a panic of the drive.
+    fn drop(&mut self) {
+        if lock(&self.growing.state).outcome.is_none() {
+            self.end(Err(Error::new(ErrorKind::Nonsense, "The listing was cut off.")));
+        }
+    }
+}
+
+/// Unix seconds.
+pub(super) fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(0)
+}
