@@ -267,6 +267,35 @@ async fn another_account_than_the_configured_is_not_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mount_without_a_username_stays_with_the_account_that_signed_in_first() {
+    let anybody = |cloud: &Cloud| nobody(cloud, "/drive").replace("username = \"13800000000\"\n", "");
+    let mut other = options();
+    other.uid += 1;
+    let world = World::start(other, |_| {}, anybody).await;
+    world.cloud.settings().phone = Phone::Confirms;
+    let config = config(&world);
+    for _ in 0..2 {
+        let (code, said) = Session::piped(&["login", "/drive", "--config", &config])
+            .end()
+            .await;
+        assert_eq!(code, 0, "{said}");
+    }
+    // The mount was somebody else's before.
+    let (file, token) = world.kept_token().unwrap();
+    let parts: Vec<&str> = token.split('.').collect();
+    let base64 = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let theirs = base64::Engine::encode(&base64, r#"{"id":42}"#);
+    let before = format!("{{\"token\":\"{}.{theirs}.{}\"}}", parts[0], parts[2]);
+    std::fs::write(&file, &before).unwrap();
+    let (code, said) = Session::piped(&["login", "/drive", "--config", &config])
+        .end()
+        .await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("give the mount its username"), "{said}");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mount_without_an_account_is_told_with_those_that_have_one() {
     let world = World::start(
         options(),
