@@ -3,6 +3,7 @@
 //!
 //! One row a folder, keyed by the drive's identity and the folder's id.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,15 +15,16 @@ const LISTINGS: TableDefinition<(&str, i64), &[u8]> = TableDefinition::new("list
 /// Form of the rows; those of another one are not read.
 const VERSION: u8 = 1;
 /// Bytes of the file that are cached at the most.
-const CACHE: usize = 4 << 20;
+const CACHE: usize = 1 << 20;
 
 /// A member of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredRow {
+pub struct StoredRow<'a> {
     /// The drive's id.
     pub id: i64,
     /// Name.
-    pub name: Box<str>,
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
     /// Whether it is a folder.
     pub folder: bool,
     /// Bytes.
@@ -39,19 +41,38 @@ pub struct StoredRow {
 
 /// A whole folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredListing {
+pub struct StoredListing<'a> {
     /// When it was read, in Unix seconds.
     pub read_at: i64,
     /// When every row of it was read, in Unix seconds.
     pub whole_at: i64,
     /// What the drive needs beside ids, each once.
-    pub locators: Vec<String>,
+    #[serde(borrow)]
+    pub locators: Vec<Cow<'a, str>>,
     /// The members, sorted by name.
-    pub rows: Vec<StoredRow>,
+    #[serde(borrow)]
+    pub rows: Vec<StoredRow<'a>>,
 }
 
-/// What is to be written: `None` removes the folder.
-pub type ListingChange = ((String, i64), Option<StoredListing>);
+impl<'a> StoredListing<'a> {
+    /// The listing of a row; `None` where the bytes are none, or of another version.
+    pub fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let (version, rows) = bytes.split_first()?;
+        if *version != VERSION {
+            return None;
+        }
+        postcard::from_bytes(rows).ok()
+    }
+
+    /// Its row in the file.
+    pub fn encode(&self) -> Vec<u8> {
+        // Strings and numbers only: it cannot fail.
+        postcard::to_extend(self, vec![VERSION]).unwrap_or_default()
+    }
+}
+
+/// What is to be written: [`StoredListing::encode`]; `None` removes the folder.
+pub type ListingChange = ((String, i64), Option<Vec<u8>>);
 
 /// The file of listings.
 #[derive(Debug)]
@@ -83,15 +104,15 @@ impl ListingStore {
         })
     }
 
-    /// The listing of a folder, if it is kept. Reads the disk.
-    pub fn read(&self, drive: &str, folder: i64) -> Option<StoredListing> {
+    /// The row of a folder, if it is kept, for [`StoredListing::decode`]. Reads the disk.
+    pub fn read(&self, drive: &str, folder: i64) -> Option<Vec<u8>> {
         let database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = || -> Result<Option<StoredListing>, redb::Error> {
+        let read = || -> Result<Option<Vec<u8>>, redb::Error> {
             let Some(database) = &*database else {
                 return Ok(None);
             };
             let table = database.begin_read()?.open_table(LISTINGS)?;
-            Ok(table.get((drive, folder))?.and_then(|row| decode(row.value())))
+            Ok(table.get((drive, folder))?.map(|row| row.value().to_vec()))
         };
         read()
             .inspect_err(|error| tracing::warn!(%error, "a kept listing cannot be read"))
@@ -149,7 +170,7 @@ fn write(database: &Database, changes: &[ListingChange]) -> Result<(), redb::Err
         for ((drive, folder), listing) in changes {
             let key = (drive.as_str(), *folder);
             match listing {
-                Some(listing) => drop(table.insert(key, encode(listing).as_slice())?),
+                Some(listing) => drop(table.insert(key, listing.as_slice())?),
                 None => drop(table.remove(key)?),
             }
         }
@@ -167,7 +188,7 @@ fn prune(database: &Database, bound: u64) -> Result<(), redb::Error> {
         for row in table.iter()? {
             let (key, bytes) = row?;
             let (drive, folder) = key.value();
-            let (read_at, rows) = decode(bytes.value())
+            let (read_at, rows) = StoredListing::decode(bytes.value())
                 .map_or((i64::MIN, u64::MAX / 2), |l| (l.read_at, l.rows.len() as u64 + 1));
             folders.push((read_at, rows, drive.to_owned(), folder));
         }
@@ -184,19 +205,6 @@ fn prune(database: &Database, bound: u64) -> Result<(), redb::Error> {
     Ok(())
 }
 
-fn encode(listing: &StoredListing) -> Vec<u8> {
-    // Strings and numbers only: it cannot fail.
-    postcard::to_extend(listing, vec![VERSION]).unwrap_or_default()
-}
-
-fn decode(bytes: &[u8]) -> Option<StoredListing> {
-    let (version, rows) = bytes.split_first()?;
-    if *version != VERSION {
-        return None;
-    }
-    postcard::from_bytes(rows).ok()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -204,11 +212,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn listing(read_at: i64, rows: usize) -> StoredListing {
+    fn listing(read_at: i64, rows: usize) -> StoredListing<'static> {
         StoredListing {
             read_at,
             whole_at: read_at,
-            locators: vec!["1-0".to_owned()],
+            locators: vec!["1-0".into()],
             rows: (0..rows)
                 .map(|n| StoredRow {
                     id: i64::try_from(n).unwrap(),
@@ -230,12 +238,13 @@ mod tests {
         let store = ListingStore::open(dir.path(), 1000).unwrap();
         let key = |n: i64| ("d".to_owned(), n);
         store.write(&[
-            (key(1), Some(listing(10, 50))),
-            (key(2), Some(listing(30, 50))),
-            (key(3), Some(listing(20, 50))),
+            (key(1), Some(listing(10, 50).encode())),
+            (key(2), Some(listing(30, 50).encode())),
+            (key(3), Some(listing(20, 50).encode())),
         ]);
-        store.write(&[(key(2), None), (key(4), Some(listing(40, 9)))]);
-        assert_eq!(store.read("d", 1), Some(listing(10, 50)));
+        store.write(&[(key(2), None), (key(4), Some(listing(40, 9).encode()))]);
+        let row = store.read("d", 1).unwrap();
+        assert_eq!(StoredListing::decode(&row), Some(listing(10, 50)));
         assert_eq!((store.read("d", 2), store.read("e", 1)), (None, None));
         drop(store);
         let store = ListingStore::open(dir.path(), 65).unwrap();
@@ -249,14 +258,14 @@ mod tests {
         std::fs::write(dir.path().join("listings.redb"), b"no database").unwrap();
         let store = ListingStore::open(dir.path(), 10).unwrap();
         assert!(store.is_empty());
-        store.write(&[(("d".to_owned(), 1), Some(listing(1, 1)))]);
+        store.write(&[(("d".to_owned(), 1), Some(listing(1, 1).encode()))]);
         assert_eq!(store.len(), 1);
     }
 
     proptest! {
         #[test]
         fn rubbish_is_no_listing(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            let _ = decode(&bytes);
+            let _ = StoredListing::decode(&bytes);
         }
     }
 }

@@ -30,6 +30,14 @@ pub(super) enum Source {
 }
 
 impl Source {
+    /// The same, and somebody waits for it.
+    pub(super) fn wanted(self) -> Self {
+        if let Self::Growing(growing) | Self::Awaited(growing) = &self {
+            growing.want();
+        }
+        self
+    }
+
     /// The member of that name, or of one that is equal after composition. `None` only from a whole listing.
     pub(super) async fn find(&self, name: &str) -> Result<Option<Entry>, Error> {
         match self {
@@ -38,7 +46,7 @@ impl Source {
             Self::Awaited(growing) => Ok(whole(growing).await?.find_composed(name).cloned()),
             Self::Stale(listing, reading) => match listing.find_composed(name) {
                 Some(entry) => Ok(Some(entry.clone())),
-                None => Box::pin(reading.find(name)).await,
+                None => Box::pin(reading.clone().wanted().find(name)).await,
             },
             Self::Overdue(listing, reading) => {
                 let error = match timeout(OVERDUE_WAIT, Box::pin(reading.find(name))).await {

@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::flight::lock;
@@ -22,6 +22,8 @@ pub(super) struct Growing {
     state: Mutex<Grown>,
     /// Counts changes of `state`.
     changed: watch::Sender<u64>,
+    /// Somebody waits for it.
+    wanted: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -37,7 +39,13 @@ impl Growing {
         Self {
             state: Mutex::default(),
             changed: watch::Sender::new(0),
+            wanted: Notify::new(),
         }
+    }
+
+    /// Somebody waits for it: it does not wait for its turn behind the others any more.
+    pub(super) fn want(&self) {
+        self.wanted.notify_one();
     }
 
     fn change(&self, change: impl FnOnce(&mut Grown)) {
@@ -70,6 +78,8 @@ pub(super) struct Reader {
     pub(super) ttl: Duration,
     /// What may only have grown: then just the new rows are asked for.
     pub(super) base: Option<Arc<Listing>>,
+    /// Where nobody waits for it: few are read behind at once, so that each is soon done.
+    pub(super) behind: Option<Arc<Semaphore>>,
 }
 
 /// The rows that were read, and when.
@@ -82,6 +92,13 @@ struct Found {
 
 impl Reader {
     pub(super) async fn run(self, drive: Arc<dyn Drive>) {
+        let _turn = match &self.behind {
+            Some(turns) => tokio::select! {
+                turn = turns.acquire() => turn.ok(),
+                () = self.growing.wanted.notified() => None,
+            },
+            None => None,
+        };
         let outcome = self.read(&*drive).await;
         self.end(outcome);
     }

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use super::flight::lock;
@@ -25,6 +25,8 @@ use crate::drive::{Drive, Entry, Error, ErrorKind};
 
 /// After a reading that failed, a known folder is not read again so soon.
 const PAUSE: Duration = Duration::from_secs(3);
+/// Folders that are read behind at once.
+const BEHIND: usize = 2;
 /// A folder of so many entries is asked for its new rows first, before it is read whole: 50 calls (API page 5.3).
 const LARGE: usize = 5000;
 /// A listing that is so new is not asked anew on a client's `no-cache`.
@@ -54,6 +56,8 @@ pub(super) struct Listings {
     life: Life,
     stamp: Stamp,
     shelf: Option<Arc<Shelf>>,
+    /// Turns of those that are read behind.
+    behind: Arc<Semaphore>,
 }
 
 /// Puts times that we keep ourselves into the rows of a store, before anyone sees them.
@@ -120,6 +124,7 @@ impl Listings {
             life,
             stamp,
             shelf,
+            behind: Arc::new(Semaphore::new(BEHIND)),
         }
     }
 
@@ -162,6 +167,7 @@ impl Listings {
                     stamp: self.stamp.clone(),
                     ttl: self.life.ttl,
                     base,
+                    behind: good.then(|| self.behind.clone()),
                 };
                 tokio::spawn(reader.run(drive.clone()));
                 Source::Growing(growing)
@@ -169,8 +175,8 @@ impl Listings {
         };
         match kept {
             Some(kept) if good => Source::Stale(kept, Box::new(reading)),
-            Some(kept) => Source::Overdue(kept, Box::new(reading)),
-            None => reading,
+            Some(kept) => Source::Overdue(kept, Box::new(reading.wanted())),
+            None => reading.wanted(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! What changes in the cache is written a little later, many folders in one go, so that a crash costs the last seconds.
 //! A folder is taken from the shelf when it is wanted first.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::state::listings::{ListingStore, StoredListing, StoredRow};
 /// Between a change and its writing: changes of this time are written together.
 const DELAY: Duration = Duration::from_secs(2);
 /// Entries in one transaction at the most, but for one larger folder.
-const BATCH: usize = 20_000;
+const BATCH: usize = 4_000;
 
 /// Listings on the disk.
 #[derive(Debug)]
@@ -61,12 +62,14 @@ impl Shelf {
         let Some(identity) = self.identity(key) else {
             return (None, trusted);
         };
-        let (store, started) = (self.store.clone(), self.started);
-        let read = move || {
-            let stored = store.read(&identity, key.1.0)?;
-            Some(taken(stored, started))
-        };
-        (tokio::task::spawn_blocking(read).await.ok().flatten(), trusted)
+        let store = self.store.clone();
+        let read = tokio::task::spawn_blocking(move || store.read(&identity, key.1.0));
+        let row = read.await.ok().flatten();
+        let listing = row
+            .as_deref()
+            .and_then(StoredListing::decode)
+            .map(|stored| taken(stored, self.started));
+        (listing, trusted)
     }
 
     /// Writes what changes, as long as the cache lives.
@@ -110,7 +113,9 @@ impl Shelf {
             let write = move || {
                 let changes: Vec<_> = changes
                     .into_iter()
-                    .map(|(identity, folder, known)| ((identity, folder), known.map(|known| stored(&known))))
+                    .map(|(identity, folder, known)| {
+                        ((identity, folder), known.map(|known| stored(&known).encode()))
+                    })
                     .collect();
                 store.write(&changes);
             };
@@ -131,18 +136,18 @@ impl Shelf {
 }
 
 /// A listing as it goes onto the shelf.
-fn stored(listing: &Listing) -> StoredListing {
-    let mut locators: Vec<String> = Vec::new();
+fn stored(listing: &Listing) -> StoredListing<'_> {
+    let mut locators: Vec<Cow<'_, str>> = Vec::new();
     let rows = listing.entries().iter().map(|entry| {
         // Nearly always the last one.
         let known = locators.iter().rposition(|known| *known == *entry.locator);
         let locator = known.unwrap_or_else(|| {
-            locators.push(entry.locator.to_string());
+            locators.push(Cow::Borrowed(&entry.locator));
             locators.len() - 1
         });
         StoredRow {
             id: entry.id.0,
-            name: entry.name.clone(),
+            name: Cow::Borrowed(&entry.name),
             folder: entry.is_folder(),
             size: entry.size,
             modified: entry.modified,
@@ -161,12 +166,16 @@ fn stored(listing: &Listing) -> StoredListing {
 }
 
 /// A listing as it comes from the shelf. It is due for asking: the last seconds before a crash may be missing in it.
-fn taken(stored: StoredListing, started: Instant) -> Listing {
-    let locators: Vec<Arc<str>> = stored.locators.into_iter().map(Arc::from).collect();
+fn taken(stored: StoredListing<'_>, started: Instant) -> Listing {
+    let locators: Vec<Arc<str>> = stored
+        .locators
+        .into_iter()
+        .map(|locator| Arc::from(&*locator))
+        .collect();
     let none: Arc<str> = Arc::from("");
     let entries = stored.rows.into_iter().map(|row| Entry {
         id: Id(row.id),
-        name: row.name,
+        name: row.name.into(),
         kind: if row.folder { Kind::Folder } else { Kind::File },
         size: row.size,
         modified: row.modified,
