@@ -171,6 +171,7 @@ fn config(known: &Known, listen: String, dir: &Path, password: &str) -> Config {
         origin: known.base.clone(),
         // The cloud asks for no pace.
         rate: 100.0,
+        outbound: None,
     };
     let account = Account {
         username: Some(known.account.clone()),

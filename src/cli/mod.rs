@@ -6,6 +6,7 @@
 mod check;
 mod demo;
 mod log;
+mod login;
 mod passwd;
 mod paste;
 mod serve;
@@ -52,6 +53,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Sign in to the account of a mount, by QR code, and keep the token for the server
+    Login(login::Options),
     /// Make the running server list a folder and all below it, so that it is known when it is wanted
     Warm {
         /// The folder, such as /films
@@ -141,6 +144,7 @@ fn command(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(file) => block_on(serve::run(&file.config)),
         Command::Demo(options) => block_on(demo::run(options)),
         Command::Check { config, json } => block_on(check::run(&config.config, json)),
+        Command::Login(options) => block_on(login::run(options)),
         Command::Sign {
             url,
             uid,
@@ -184,6 +188,9 @@ mod tests {
             "dav123 serve --config x.toml --log-level debug",
             "dav123 --log-level warn demo --listen 127.0.0.1:0 --cloud 127.0.0.1:0 --dir d",
             "dav123 check --json --config x.toml",
+            "dav123 login /drive --config x.toml",
+            "dav123 login /drive --password",
+            "dav123 login /drive --token",
             "dav123 sign https://h/1/x --uid 1 --private-key k --valid 1h30m",
             "dav123 passwd",
             "dav123 warm /films --config x.toml",
@@ -218,6 +225,8 @@ mod tests {
         };
         assert_eq!(code("dav123 serve --set a=b"), 2);
         assert_eq!(code("dav123 sign u --uid 1 --private-key k --valid 0s"), 2);
+        assert_eq!(code("dav123 login"), 2);
+        assert_eq!(code("dav123 login /drive --token --password"), 2);
         assert_eq!(code("dav123 serve --help"), 0);
         assert_eq!(code("dav123 check --version"), 0);
     }

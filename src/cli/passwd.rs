@@ -41,7 +41,8 @@ fn ask() -> anyhow::Result<SecretString> {
     Ok(first)
 }
 
-fn first_line(mut input: impl BufRead) -> anyhow::Result<SecretString> {
+/// One line without its end; empty where there is none.
+pub fn first_line(mut input: impl BufRead) -> anyhow::Result<SecretString> {
     let mut line = String::new();
     input
         .read_line(&mut line)

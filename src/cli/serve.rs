@@ -7,7 +7,7 @@ use crate::config::{self, Config};
 use crate::drive::build;
 use crate::server::Server;
 
-use super::{Failure, say, wrong_mount};
+use super::{Failure, login, say, wrong_mount};
 
 /// Reads the configuration and serves it.
 pub async fn run(file: &Path) -> Result<ExitCode, Failure> {
@@ -15,6 +15,7 @@ pub async fn run(file: &Path) -> Result<ExitCode, Failure> {
     if config.mounts.is_empty() {
         tracing::warn!("The configuration has no [[mount]]: the tree is empty.");
     }
+    login::remind(&config);
     until_stopped(config, announce).await?;
     Ok(ExitCode::SUCCESS)
 }

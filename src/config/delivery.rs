@@ -73,6 +73,7 @@ pub fn delivery(section: &mut Section<'_>) -> Delivery {
             .size("auto_proxy_below")
             .unwrap_or(default.auto_proxy_below),
         budget: section.table("budget").and_then(budget),
+        outbound: None,
     }
 }
 
@@ -135,6 +136,7 @@ pub fn endpoints(mut section: Section<'_>) -> Endpoints {
         open: section.parsed("open", URL, base_url).unwrap_or(default.open),
         origin: section.parsed("origin", URL, base_url).unwrap_or(default.origin),
         rate: section.factor("rate").unwrap_or(default.rate),
+        outbound: None,
     }
 }
 

@@ -7,6 +7,7 @@
 mod delivery;
 mod file;
 mod mount;
+mod outbound;
 mod secret;
 mod section;
 mod server;
@@ -23,6 +24,7 @@ use secrecy::SecretString;
 use wildmatch::WildMatch;
 
 pub use file::{Error, load, parse};
+pub use outbound::{Outbound, Protocol};
 pub use section::Problem;
 
 /// Everything a user can set.
@@ -168,9 +170,28 @@ impl Source {
             Self::Open(_) => "open",
         }
     }
+
+    /// Where the service is; `None` for direct links.
+    pub fn endpoints(&self) -> Option<&Endpoints> {
+        match self {
+            Self::Account(account) => Some(&account.endpoints),
+            Self::Share(share) => Some(&share.endpoints),
+            Self::Open(open) => Some(&open.endpoints),
+            Self::DirectLink(_) => None,
+        }
+    }
+
+    fn endpoints_mut(&mut self) -> Option<&mut Endpoints> {
+        match self {
+            Self::Account(account) => Some(&mut account.endpoints),
+            Self::Share(share) => Some(&mut share.endpoints),
+            Self::Open(open) => Some(&mut open.endpoints),
+            Self::DirectLink(_) => None,
+        }
+    }
 }
 
-/// A 123pan account. At least one of password (with user name) and token is there.
+/// A 123pan account. Without password and token it is one that somebody signs in to by `dav123 login`.
 #[derive(Debug, Clone)]
 pub struct Account {
     /// Phone number or e-mail.
@@ -252,6 +273,8 @@ pub struct Endpoints {
     pub origin: String,
     /// Factor on the built-in pace of calls.
     pub rate: f64,
+    /// The proxy through which all of it is reached.
+    pub outbound: Option<Outbound>,
 }
 
 impl Default for Endpoints {
@@ -267,6 +290,7 @@ impl Default for Endpoints {
             open: "https://open-api.123pan.com".into(),
             origin: "https://yun.123pan.cn".into(),
             rate: 1.0,
+            outbound: None,
         }
     }
 }
@@ -290,6 +314,8 @@ pub struct Delivery {
     pub auto_proxy_below: u64,
     /// Bytes per period after which a GET is refused.
     pub budget: Option<Budget>,
+    /// The proxy through which the CDN is reached: that of the mount's endpoints.
+    pub outbound: Option<Outbound>,
 }
 
 impl Default for Delivery {
@@ -303,6 +329,7 @@ impl Default for Delivery {
             proxy_window: 16 << 20,
             auto_proxy_below: 1 << 20,
             budget: None,
+            outbound: None,
         }
     }
 }

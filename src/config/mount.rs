@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::delivery::{DELIVERY, delivery, endpoints};
-use super::section::{Section, or, quoted};
+use super::section::{Reader, Section, or, quoted};
 use super::server::{ACCESS, TREE_PATH, begins_with_own_pages, tree_path};
-use super::{Access, Account, Delete, DirectLink, Mount, Open, Share, Source, secret, share_link};
+use super::{Access, Account, Delete, DirectLink, Mount, Open, Share, Source, outbound, secret, share_link};
 
 /// Keys of every mount, beside those of the delivery.
 pub const EVERY: &[&str] = &["path", "kind", "access"];
@@ -24,6 +24,9 @@ pub const KINDS: &[(&str, &[&str])] = &[
             "access_token_file",
             "root_id",
             "delete",
+            "outbound",
+            "outbound_env",
+            "outbound_file",
             "endpoints",
         ],
     ),
@@ -36,6 +39,9 @@ pub const KINDS: &[(&str, &[&str])] = &[
             "share_password_file",
             "root_id",
             "account",
+            "outbound",
+            "outbound_env",
+            "outbound_file",
             "endpoints",
         ],
     ),
@@ -62,6 +68,9 @@ pub const KINDS: &[(&str, &[&str])] = &[
             "access_token_env",
             "access_token_file",
             "root_id",
+            "outbound",
+            "outbound_env",
+            "outbound_file",
             "endpoints",
         ],
     ),
@@ -78,7 +87,9 @@ struct Place {
 pub fn mounts(sections: Vec<Section<'_>>, prefix: &str) -> Vec<Mount> {
     let mut places: Vec<Place> = Vec::new();
     let mut accounts_named = Vec::new();
-    let mut mounts = Vec::with_capacity(sections.len());
+    let mut nameless: Vec<(String, usize)> = Vec::new();
+    let mut mounts: Vec<Mount> = Vec::with_capacity(sections.len());
+    let mut lines = Vec::new();
     for mut section in sections {
         let kind = kind(&mut section);
         refuse_others(&section, kind);
@@ -86,7 +97,10 @@ pub fn mounts(sections: Vec<Section<'_>>, prefix: &str) -> Vec<Mount> {
         let delivery = delivery(&mut section);
         let access = access(&mut section, kind);
         let source = match kind {
-            Some("account") => account(&mut section).map(Source::Account),
+            Some("account") => account(&mut section).map(|account| {
+                told_apart(&section, &account, &mut nameless);
+                Source::Account(account)
+            }),
             Some("share") => share(&mut section).map(|share| {
                 if let Some(named) = &share.account {
                     let at = (section.line_of("account"), section.full("account"));
@@ -98,7 +112,15 @@ pub fn mounts(sections: Vec<Section<'_>>, prefix: &str) -> Vec<Mount> {
             Some("open") => open(&mut section).map(Source::Open),
             _ => None,
         };
-        if let (Some(path), Some(source)) = (path, source) {
+        if let (Some(path), Some(mut source)) = (path, source) {
+            if let Some(endpoints) = source.endpoints_mut() {
+                endpoints.outbound = outbound::read(&mut section);
+            }
+            lines.push((
+                section.reader,
+                section.line_of("outbound"),
+                section.full("outbound"),
+            ));
             mounts.push(Mount {
                 path,
                 source,
@@ -107,6 +129,7 @@ pub fn mounts(sections: Vec<Section<'_>>, prefix: &str) -> Vec<Mount> {
             });
         }
     }
+    share_outbound(&mut mounts, &lines);
     for (reader, (line, key), named) in accounts_named {
         let place = places.iter().find(|place| place.path == named);
         let sentence = match place.map(|place| place.kind) {
@@ -121,6 +144,35 @@ pub fn mounts(sections: Vec<Section<'_>>, prefix: &str) -> Vec<Mount> {
         );
     }
     mounts
+}
+
+/// One account has one address (API page 10): a share goes the way of the account that signs for it, and bytes go the
+/// way of the calls (5.8). `lines` are those of each mount's key.
+fn share_outbound(mounts: &mut [Mount], lines: &[(&Reader<'_>, usize, String)]) {
+    for at in 0..mounts.len() {
+        let own = mounts[at].source.endpoints().and_then(|e| e.outbound.clone());
+        let account = match &mounts[at].source {
+            Source::Share(share) => share.account.as_ref(),
+            _ => None,
+        };
+        let account = account.and_then(|path| mounts.iter().find(|mount| mount.path == *path));
+        let signing = account.and_then(|mount| mount.source.endpoints());
+        let outbound = match signing.map(|endpoints| endpoints.outbound.clone()) {
+            Some(signing) if own.is_some() && own != signing => {
+                if let Some((reader, line, key)) = lines.get(at) {
+                    let sentence = "another way than that of the account that signs for the share; expected the same, or none here";
+                    reader.problem(*line, key.clone(), sentence);
+                }
+                own
+            }
+            Some(signing) => signing,
+            None => own,
+        };
+        mounts[at].delivery.outbound.clone_from(&outbound);
+        if let Some(endpoints) = mounts[at].source.endpoints_mut() {
+            endpoints.outbound = outbound;
+        }
+    }
 }
 
 fn kind(section: &mut Section<'_>) -> Option<&'static str> {
@@ -212,18 +264,11 @@ fn access(section: &mut Section<'_>, kind: Option<&'static str>) -> Access {
 
 fn account(section: &mut Section<'_>) -> Option<Account> {
     let has_password = secret::is_given(section, "password");
-    let has_token = secret::is_given(section, "access_token");
     let has_name = section.has("username");
     if has_password && !has_name {
         section.problem(
             "username",
             "missing; the password needs the account's phone number or e-mail",
-        );
-    } else if !has_password && !has_token {
-        let key = if has_name { "password" } else { "username" };
-        section.problem(
-            key,
-            "missing; an account needs username and password, or access_token",
         );
     }
     let deletes = &[("trash", Delete::Trash), ("permanent", Delete::Permanent)];
@@ -239,6 +284,26 @@ fn account(section: &mut Section<'_>) -> Option<Account> {
             .unwrap_or(Delete::Trash),
         endpoints: endpoints(section.table_or_empty("endpoints")),
     })
+}
+
+/// Notes a second account without username and token at one sign-in host: `dav123 login` keeps a token by the account's
+/// name, so these two would get each other's.
+fn told_apart(section: &Section<'_>, account: &Account, nameless: &mut Vec<(String, usize)>) {
+    let named = section.has("username") || secret::is_given(section, "access_token");
+    // The password's problem is noted already.
+    if named || secret::is_given(section, "password") {
+        return;
+    }
+    let login = &account.endpoints.login;
+    match nameless.iter().find(|(host, _)| host == login) {
+        Some((_, line)) => section.problem(
+            "username",
+            format!(
+                "missing; the account mount on line {line} has none either: give both, so that dav123 login can tell the accounts apart"
+            ),
+        ),
+        None => nameless.push((login.clone(), section.line)),
+    }
 }
 
 fn share(section: &mut Section<'_>) -> Option<Share> {

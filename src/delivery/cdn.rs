@@ -7,7 +7,7 @@
 //! A request carries `Range`, `Referer` where the link demands one, our own `User-Agent` and `Accept`; nothing
 //! of the client's: neither credentials nor cookies nor conditions. Redirects are followed by hand, a few.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +21,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::connect::Connect;
 use super::redirect::printable;
+use crate::config::Outbound;
 use crate::drive::{Error, ErrorKind};
 
 /// Streams that read with large buffers (about 1.2 MB each when the client is slow).
@@ -35,7 +37,7 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(50);
 /// Idle connections kept to one host.
 const IDLE_PER_HOST: usize = 32;
 
-type HyperClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+type HyperClient = Client<HttpsConnector<Connect>, Empty<Bytes>>;
 
 /// The two clients.
 #[derive(Debug)]
@@ -45,6 +47,7 @@ pub struct Cdn {
     wide_streams: Arc<Semaphore>,
     /// How long the head of an answer may take.
     head_timeout: Duration,
+    through_proxy: bool,
 }
 
 /// Which client a transfer uses, from its first request to its last. Free again when dropped.
@@ -63,11 +66,11 @@ pub struct Ask<'a> {
 }
 
 impl Cdn {
-    /// The clients, with the public roots of trust; nothing is connected yet.
+    /// The clients, with the public roots of trust, which go through a proxy if there is one; nothing is connected yet.
     ///
     /// # Errors
-    /// `Unsupported` if the TLS library refuses its own defaults.
-    pub fn new(head_timeout: Duration) -> Result<Self, Error> {
+    /// `Unsupported` if the TLS library refuses its own defaults, or the proxy's address is none.
+    pub fn new(head_timeout: Duration, outbound: Option<&Outbound>) -> Result<Self, Error> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -81,11 +84,17 @@ impl Cdn {
             http.enforce_http(false);
             http.set_nodelay(true);
             http.set_connect_timeout(Some(CONNECT_TIMEOUT));
-            HttpsConnectorBuilder::new()
-                .with_tls_config(tls.clone())
-                .https_or_http()
-                .enable_http1()
-                .wrap_connector(http)
+            let connect = Connect::new(http, outbound).ok_or_else(|| {
+                let sentence = format!("The proxy {outbound:?} of outbound cannot be used.");
+                Error::new(ErrorKind::Unsupported, sentence)
+            })?;
+            Ok::<_, Error>(
+                HttpsConnectorBuilder::new()
+                    .with_tls_config(tls.clone())
+                    .https_or_http()
+                    .enable_http1()
+                    .wrap_connector(connect),
+            )
         };
         let builder = || {
             let mut builder = Client::builder(TokioExecutor::new());
@@ -96,12 +105,13 @@ impl Cdn {
             builder
         };
         Ok(Self {
-            wide: builder().build(connector()),
+            wide: builder().build(connector()?),
             narrow: builder()
                 .http1_read_buf_exact_size(NARROW_BUFFER)
-                .build(connector()),
+                .build(connector()?),
             wide_streams: Arc::new(Semaphore::new(WIDE_STREAMS)),
             head_timeout,
+            through_proxy: outbound.is_some(),
         })
     }
 
@@ -160,7 +170,11 @@ impl Cdn {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_connect() => Err(Error::new(
                 ErrorKind::Unreachable,
-                "No connection to 123pan's CDN could be made; check this machine's network.",
+                if self.through_proxy {
+                    "No connection to 123pan's CDN could be made through the proxy of outbound; check that proxy."
+                } else {
+                    "No connection to 123pan's CDN could be made; check this machine's network."
+                },
             )
             .with_source(error)),
             Ok(Err(error)) => Err(Error::new(
@@ -169,6 +183,43 @@ impl Cdn {
             )
             .with_source(error)),
         }
+    }
+}
+
+/// The clients for each way to 123pan, made when they are first needed; as many as there are values of `outbound`.
+#[derive(Debug)]
+pub struct Cdns {
+    direct: Arc<Cdn>,
+    through: Mutex<Vec<(Outbound, Arc<Cdn>)>>,
+}
+
+impl Cdns {
+    /// The clients for the direct way.
+    ///
+    /// # Errors
+    /// As [`Cdn::new`].
+    pub fn new(head_timeout: Duration) -> Result<Self, Error> {
+        Ok(Self {
+            direct: Arc::new(Cdn::new(head_timeout, None)?),
+            through: Mutex::default(),
+        })
+    }
+
+    /// The clients for a mount's way.
+    ///
+    /// # Errors
+    /// As [`Cdn::new`].
+    pub fn of(&self, outbound: Option<&Outbound>) -> Result<Arc<Cdn>, Error> {
+        let Some(outbound) = outbound else {
+            return Ok(Arc::clone(&self.direct));
+        };
+        let mut through = self.through.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, cdn)) = through.iter().find(|(way, _)| way == outbound) {
+            return Ok(Arc::clone(cdn));
+        }
+        let cdn = Arc::new(Cdn::new(self.direct.head_timeout, Some(outbound))?);
+        through.push((outbound.clone(), Arc::clone(&cdn)));
+        Ok(cdn)
     }
 }
 

@@ -8,6 +8,7 @@
 mod budget;
 mod cdn;
 mod client;
+mod connect;
 mod precondition;
 mod proxy;
 mod proxy_url;
@@ -34,7 +35,7 @@ use http_body::Frame;
 use http_body_util::{BodyStream, StreamBody};
 
 use self::budget::{Account, Budgets};
-use self::cdn::Cdn;
+use self::cdn::{Cdn, Cdns};
 use self::client::{Client, Lessons};
 use self::precondition::Outcome;
 use self::proxy::Transfer;
@@ -58,7 +59,7 @@ const WORKER_LINK_LIFE: Duration = Duration::from_secs(5 * 60);
 /// Asks the CDN for one byte as a redirected client would, without a Referer (webdav-clients R1); a sentence where it
 /// refuses. For `check`.
 pub async fn redirect_refused(link: &Link) -> Option<String> {
-    let cdn = Cdn::new(HEAD_TIMEOUT).ok()?;
+    let cdn = Cdn::new(HEAD_TIMEOUT, None).ok()?;
     let refused = !upstream::works_without_referer(&cdn, link, None).await;
     refused.then(|| {
         "the CDN refuses a redirected client, because it sends no Referer; set strategy = \"auto\" or \"proxy\".".to_owned()
@@ -195,7 +196,7 @@ impl Engine {
     fn new(head_timeout: Duration, limits: Limits) -> Result<Self, Error> {
         Ok(Self {
             experience: Experience {
-                cdn: Arc::new(Cdn::new(head_timeout)?),
+                cdns: Cdns::new(head_timeout)?,
                 referers: Arc::new(Referers::new()),
                 lessons: Lessons::new(),
             },
@@ -308,7 +309,10 @@ impl Engine {
         links: Arc<dyn Links>,
         account: Option<Arc<Account>>,
     ) -> Result<Response<Body>, Error> {
-        let cdn = Arc::clone(&self.experience.cdn);
+        let cdn = self
+            .experience
+            .cdns
+            .of(mount.settings.delivery.outbound.as_ref())?;
         let source = Arc::new(Source {
             lane: cdn.lane(),
             cdn,

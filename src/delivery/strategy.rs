@@ -2,13 +2,13 @@
 //!
 //! The first `[[mount.client]]` rule that matches the User-Agent decides, else the mount's own strategy.
 //! `auto` redirects only where everything speaks for it (webdav-clients.md section 13): the file is not
-//! small, the client is known to follow, it did not come back at once after the last 302, it is in our own
+//! small, 123pan is reached without a proxy of ours, the client is known to follow, it did not come back at once after the last 302, it is in our own
 //! network, and the link suits it. What costs nothing is asked first, a probe of the CDN last.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::cdn::Cdn;
+use super::cdn::Cdns;
 use super::client::{Client, Habit, Lessons, shares_our_network};
 use super::redirect::{TOO_SHORT, remaining};
 use super::referer::Referers;
@@ -41,8 +41,8 @@ pub struct Case<'a> {
 /// What decisions build on and add to.
 #[derive(Debug)]
 pub struct Experience {
-    /// For the probe.
-    pub cdn: Arc<Cdn>,
+    /// For the bytes and the probe.
+    pub cdns: Cdns,
     /// About the CDN.
     pub referers: Arc<Referers>,
     /// About clients.
@@ -90,7 +90,8 @@ async fn auto(case: &Case<'_>, experience: &Experience) -> Result<(Way, &'static
         return Ok((Way::Proxy(Some(link)), why));
     }
     if !link.open_to_all {
-        let probe = || works_without_referer(&experience.cdn, &link, case.size);
+        let cdn = experience.cdns.of(case.delivery.outbound.as_ref())?;
+        let probe = || works_without_referer(&cdn, &link, case.size);
         if !experience.referers.free(case.mount, &link, probe).await {
             return Ok((Way::Proxy(Some(link)), "the CDN demands a Referer"));
         }
@@ -135,6 +136,9 @@ fn configured(delivery: &Delivery, agent: &str) -> (Strategy, &'static str) {
 fn against_before_link(delivery: &Delivery, size: Option<u64>, client: &Client<'_>) -> Option<&'static str> {
     if size.is_some_and(|size| size < delivery.auto_proxy_below) {
         return Some("the file is small");
+    }
+    if delivery.outbound.is_some() {
+        return Some("123pan sees another address than the client's: links are bound to that of outbound");
     }
     if client.habit == Habit::Unknown {
         return Some("the client is not known to follow");
@@ -220,6 +224,11 @@ mod tests {
         assert_eq!(against(None, "libmpv"), None);
         assert!(against(Some((1 << 20) - 1), "libmpv").is_some());
         assert!(against(Some(1 << 30), "curl/8").is_some());
+        let elsewhere = Delivery {
+            outbound: crate::config::Outbound::parse("socks5://h:1"),
+            ..Delivery::default()
+        };
+        assert!(against_before_link(&elsewhere, None, &client("libmpv", "127.0.0.1")).is_some());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::account::AccountDrive;
 use super::direct_link::DirectLinkDrive;
 use super::open::OpenDrive;
 use super::share::ShareDrive;
-use crate::config::{self, Config, Endpoints, Mount, Source};
+use crate::config::{self, Config, Endpoints, Mount, Outbound, Source};
 use crate::pan::http::Client;
 use crate::pan::kept::{KeptToken, hex};
 use crate::pan::open::Open;
@@ -47,6 +47,7 @@ pub fn open(config: &Config) -> Result<Vec<Arc<dyn Drive>>, BuildError> {
         state_dir: &config.server.state_dir,
         credentials: credentials(config)?,
         http,
+        through: Vec::new(),
         sessions: HashMap::new(),
         webs: Vec::new(),
         opens: Vec::new(),
@@ -74,6 +75,8 @@ struct Clients<'a> {
     /// By identity, of all mounts together.
     credentials: HashMap<String, Credentials>,
     http: Client,
+    /// By the proxy that they go through.
+    through: Vec<(Outbound, Client)>,
     /// By identity; `""` is nobody.
     sessions: HashMap<String, Session>,
     webs: Vec<(String, Arc<Web>)>,
@@ -87,7 +90,7 @@ fn open_mount(
 ) -> Result<Arc<dyn Drive>, Vec<String>> {
     match &mount.source {
         Source::Account(account) => {
-            let web = clients.web(Some(account), &account.endpoints);
+            let web = clients.web(Some(account), &account.endpoints)?;
             let drive =
                 AccountDrive::new(web, account.root_id, identity(account)).with_delete(account.delete);
             Ok(Arc::new(drive))
@@ -97,7 +100,7 @@ fn open_mount(
                 None => None,
                 Some(path) => Some(account_at(config, path)?),
             };
-            let web = clients.web(account, &share.endpoints);
+            let web = clients.web(account, &share.endpoints)?;
             let key = ShareKey {
                 key: share.key.clone(),
                 password: share.password.clone(),
@@ -106,7 +109,7 @@ fn open_mount(
         }
         Source::DirectLink(list) => open_direct_link(list, clients.http.clone()),
         Source::Open(open) => {
-            let web = clients.open(open);
+            let web = clients.open(open)?;
             Ok(Arc::new(OpenDrive::new(web, open.root_id)))
         }
     }
@@ -132,30 +135,49 @@ fn account_at<'a>(config: &'a Config, path: &str) -> Result<&'a config::Account,
 }
 
 impl Clients<'_> {
-    fn web(&mut self, account: Option<&config::Account>, endpoints: &Endpoints) -> Arc<Web> {
+    fn web(
+        &mut self,
+        account: Option<&config::Account>,
+        endpoints: &Endpoints,
+    ) -> Result<Arc<Web>, Vec<String>> {
         let who = account.map_or_else(String::new, identity);
         let known = self
             .webs
             .iter()
             .find(|(name, web)| *name == who && web.endpoints() == endpoints);
         if let Some((_, web)) = known {
-            return Arc::clone(web);
+            return Ok(Arc::clone(web));
         }
-        let session = self.session(&who, account, endpoints);
-        let web = Arc::new(Web::new(self.http.clone(), endpoints.clone(), session));
+        let http = self.http(endpoints)?;
+        let session = self.session(&who, account, endpoints, &http);
+        let web = Arc::new(Web::new(http, endpoints.clone(), session));
         self.webs.push((who, Arc::clone(&web)));
-        web
+        Ok(web)
+    }
+
+    /// The HTTP client for the way to these endpoints.
+    fn http(&mut self, endpoints: &Endpoints) -> Result<Client, Vec<String>> {
+        let Some(outbound) = &endpoints.outbound else {
+            return Ok(self.http.clone());
+        };
+        if let Some((_, http)) = self.through.iter().find(|(way, _)| way == outbound) {
+            return Ok(http.clone());
+        }
+        let http = Client::through(Some(outbound))
+            .map_err(|_| vec![format!("No client can be set up for outbound = \"{outbound}\".")])?;
+        self.through.push((outbound.clone(), http.clone()));
+        Ok(http)
     }
 
     /// Mounts of one developer at the same endpoints share a client.
-    fn open(&mut self, open: &config::Open) -> Arc<Open> {
+    fn open(&mut self, open: &config::Open) -> Result<Arc<Open>, Vec<String>> {
         let who = open_identity(open);
         let known = self
             .opens
             .iter()
             .find(|(name, at, _)| *name == who && *at == open.endpoints);
         if let Some((_, _, client)) = known {
-            return Arc::clone(client);
+            return Ok(Arc::clone(client));
         }
         let grant = open.client.as_ref();
         let credentials = Credentials {
@@ -163,28 +185,30 @@ impl Clients<'_> {
             access_token: open.access_token.clone(),
         };
         let kept = KeptToken::new(self.state_dir, &who);
-        let session = Session::new(self.http.clone(), open.endpoints.clone(), credentials, Some(kept));
-        let client = Arc::new(Open::new(self.http.clone(), &open.endpoints, session));
+        let http = self.http(&open.endpoints)?;
+        let session = Session::new(http.clone(), open.endpoints.clone(), credentials, Some(kept));
+        let client = Arc::new(Open::new(http, &open.endpoints, session));
         self.opens
             .push((who, open.endpoints.clone(), Arc::clone(&client)));
-        client
+        Ok(client)
     }
 
-    fn session(&mut self, who: &str, account: Option<&config::Account>, endpoints: &Endpoints) -> Session {
+    fn session(
+        &mut self,
+        who: &str,
+        account: Option<&config::Account>,
+        endpoints: &Endpoints,
+        http: &Client,
+    ) -> Session {
         let Some(account) = account else {
-            return Session::anonymous(self.http.clone(), endpoints.clone());
+            return Session::anonymous(http.clone(), endpoints.clone());
         };
         if let Some(session) = self.sessions.get(who) {
             return session.clone();
         }
         let credentials = self.credentials.get(who).cloned().unwrap_or_default();
         let kept = kept_token(self.state_dir, account);
-        let session = Session::new(
-            self.http.clone(),
-            account.endpoints.clone(),
-            credentials,
-            Some(kept),
-        );
+        let session = Session::new(http.clone(), account.endpoints.clone(), credentials, Some(kept));
         self.sessions.insert(who.to_owned(), session.clone());
         session
     }
@@ -216,6 +240,7 @@ fn identity_of(host: &str, name: Option<&str>, token: Option<&SecretString>) -> 
 /// What all mounts say about each account, put together.
 fn credentials(config: &Config) -> Result<HashMap<String, Credentials>, BuildError> {
     let mut all: HashMap<String, Credentials> = HashMap::new();
+    let mut ways: HashMap<String, &Option<Outbound>> = HashMap::new();
     for mount in &config.mounts {
         let Source::Account(account) = &mount.source else {
             continue;
@@ -235,6 +260,14 @@ fn credentials(config: &Config) -> Result<HashMap<String, Credentials>, BuildErr
                     "its {name} is another one than that of an earlier mount of the same account."
                 ));
             }
+        }
+        let way = ways
+            .entry(identity(account))
+            .or_insert(&account.endpoints.outbound);
+        if **way != account.endpoints.outbound {
+            sentences.push(
+                "its outbound is another one than that of an earlier mount of the same account: 123pan would see the account at two addresses.".to_owned(),
+            );
         }
         if let (Some(name), Some(password)) = (&account.username, &account.password) {
             known.grant = Some(Grant::Password(name.clone(), password.clone()));

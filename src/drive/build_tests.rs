@@ -141,6 +141,30 @@ async fn names(drive: &dyn Drive) -> Result<Vec<String>, Error> {
 }
 
 #[tokio::test]
+async fn one_account_is_not_reached_in_two_ways() {
+    let service = Canned::start(|_: &Asked| Answer::json("{}")).await;
+    let dir = tempfile::tempdir().unwrap();
+    let by = |outbound: Option<&str>| {
+        let Source::Account(mut account) = account(&service, "pw") else {
+            unreachable!()
+        };
+        account.endpoints.outbound = outbound.and_then(config::Outbound::parse);
+        Source::Account(account)
+    };
+    let open_both = |a, b| open(&config(dir.path().to_owned(), vec![("/a", by(a)), ("/b", by(b))]));
+    let (one, other) = (Some("socks5://h:1"), Some("http://h:1"));
+    assert!(open_both(one, one).is_ok() && open_both(None, None).is_ok());
+    for (a, b) in [(one, other), (one, None), (None, other)] {
+        let error = open_both(a, b).unwrap_err();
+        assert_eq!(error.mount, "/b");
+        assert!(
+            error.sentences[0].contains("its outbound is another one"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn mounts_of_one_account_and_a_share_it_signs_for_sign_in_once() {
     let service = service(r#"{"code":0,"data":{"Next":"-1","InfoList":null}}"#, "").await;
     let dir = tempfile::tempdir().unwrap();
@@ -424,12 +448,13 @@ async fn one_account_has_one_set_of_gates_and_one_sign_in_at_any_pace() {
         state_dir: dir.path(),
         credentials: credentials(&config).unwrap(),
         http: Client::new().unwrap(),
+        through: Vec::new(),
         sessions: HashMap::new(),
         webs: Vec::new(),
         opens: Vec::new(),
     };
     let mut web = |n: usize| match &config.mounts[n].source {
-        Source::Account(account) => clients.web(Some(account), &account.endpoints),
+        Source::Account(account) => clients.web(Some(account), &account.endpoints).unwrap(),
         _ => unreachable!(),
     };
     let (a, again, b) = (web(0), web(0), web(1));

@@ -24,6 +24,7 @@ fn meaning(reason: &Reason) -> (ErrorKind, Option<Retry>) {
     match reason {
         Reason::Session(_)
         | Reason::NoPassword(_)
+        | Reason::NotSignedIn
         | Reason::FreshTokenRefused(_)
         | Reason::BadCredentials
         | Reason::PasswordRefused { .. } => (ErrorKind::SignIn, None),
@@ -64,7 +65,13 @@ mod tests {
         let error = convert(Reason::Risk(Said::new(Some(400), "请进行验证")));
         assert_eq!(error.kind(), ErrorKind::RiskControl);
         assert_eq!(error.retry(), Retry::Never);
-        for part in ["请进行验证", "web page", "change the password", "access_token"] {
+        for part in [
+            "请进行验证",
+            "dav123 login MOUNT",
+            "web page",
+            "change the password",
+            "access_token",
+        ] {
             assert!(error.sentence().contains(part), "{}", error.sentence());
         }
     }

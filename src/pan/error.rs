@@ -37,6 +37,8 @@ pub enum Reason {
     Session(Said),
     /// The token has gone and there is no password to get another one with.
     NoPassword(Said),
+    /// There is no token and nothing to get one with: nobody has signed in yet.
+    NotSignedIn,
     /// A token was refused right after the sign-in that had given it.
     FreshTokenRefused(Said),
     /// The account's token or password cannot be sent in a header or body.
@@ -172,6 +174,7 @@ impl fmt::Display for Reason {
             Self::NoPassword(said) => {
                 write!(f, "the token is not accepted and there is no password: {said}")
             }
+            Self::NotSignedIn => f.write_str("nobody is signed in"),
             Self::FreshTokenRefused(said) => write!(f, "a new token is not accepted: {said}"),
             Self::BadCredentials => f.write_str("the token cannot be sent"),
             Self::PasswordRefused { said, .. } => write!(f, "signing in was refused: {said}"),

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 
 use super::outgoing::{Frames, Outgoing};
+use crate::config::{Outbound, Protocol};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,6 +64,7 @@ pub struct Times {
 pub struct Client {
     inner: reqwest::Client,
     uploads: reqwest::Client,
+    outbound: Option<Outbound>,
 }
 
 /// A request about to be sent.
@@ -116,29 +118,45 @@ impl fmt::Debug for Response {
 }
 
 impl Client {
-    /// Builds the client.
+    /// Builds a client that connects by itself.
     ///
     /// # Errors
     /// Where TLS cannot be set up.
     pub fn new() -> Result<Self, HttpError> {
+        Self::through(None)
+    }
+
+    /// Builds a client that connects through a proxy, if there is one.
+    ///
+    /// # Errors
+    /// Where TLS cannot be set up.
+    pub fn through(outbound: Option<&Outbound>) -> Result<Self, HttpError> {
         provide_tls();
         let builder = || {
             let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
                 .iter()
                 .filter_map(|der| reqwest::Certificate::from_der(der).ok());
-            reqwest::Client::builder()
-                .no_proxy()
+            let mut builder = reqwest::Client::builder().no_proxy();
+            if let Some(outbound) = outbound {
+                builder = builder.proxy(proxy(outbound)?);
+            }
+            let builder = builder
                 .redirect(reqwest::redirect::Policy::none())
                 .connect_timeout(CONNECT_TIMEOUT)
                 .user_agent(USER_AGENT)
-                .tls_certs_merge(roots)
+                .tls_certs_merge(roots);
+            Ok(builder)
         };
-        let inner = builder()
+        let inner = builder()?
             .read_timeout(READ_TIMEOUT)
             .build()
             .map_err(|_| HttpError::Request)?;
-        let uploads = builder().build().map_err(|_| HttpError::Request)?;
-        Ok(Self { inner, uploads })
+        let uploads = builder()?.build().map_err(|_| HttpError::Request)?;
+        Ok(Self {
+            inner,
+            uploads,
+            outbound: outbound.cloned(),
+        })
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -153,7 +171,7 @@ impl Client {
         if let Some(body) = request.body {
             builder = builder.body(body);
         }
-        let inner = builder.send().await.map_err(classify)?;
+        let inner = builder.send().await.map_err(|error| self.classify(error))?;
         Ok(Response { inner })
     }
 
@@ -196,7 +214,7 @@ impl Client {
             .header(header::CONTENT_LENGTH, length)
             .body(reqwest::Body::wrap(outgoing));
         let sending = async {
-            let inner = request.send().await.map_err(classify)?;
+            let inner = request.send().await.map_err(|error| self.classify(error))?;
             let response = Response { inner };
             Ok(Answer {
                 status: response.status(),
@@ -212,6 +230,15 @@ impl Client {
             return Err(HttpError::Source);
         }
         result
+    }
+
+    /// What stopped the request. A proxy that does not connect is named in the log: the user's own, not 123pan.
+    fn classify(&self, error: reqwest::Error) -> HttpError {
+        let error = classify(error);
+        if let (HttpError::Connect, Some(outbound)) = (error, &self.outbound) {
+            tracing::warn!(%outbound, "No connection to 123pan comes about through the proxy of `outbound`: is it up, and are its name and password right?");
+        }
+        error
     }
 }
 
@@ -240,6 +267,20 @@ impl Response {
         }
         Ok(out.freeze())
     }
+}
+
+/// Names are resolved by a SOCKS proxy (`socks5h`): 123pan's hosts differ by region.
+fn proxy(outbound: &Outbound) -> Result<reqwest::Proxy, HttpError> {
+    let scheme = match outbound.protocol() {
+        Protocol::Socks5 => "socks5h",
+        Protocol::Http => "http",
+    };
+    let proxy = reqwest::Proxy::all(format!("{scheme}://{}", outbound.authority()))
+        .map_err(|_| HttpError::Request)?;
+    Ok(match outbound.credentials() {
+        Some((user, password)) => proxy.basic_auth(user, password),
+        None => proxy,
+    })
 }
 
 /// Says which cryptography TLS uses. Must come before a client of the `reqwest` crate is built; more calls change nothing.

@@ -8,7 +8,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,11 @@ const FOLDER: &str = "tokens";
 /// No token file is longer.
 const SIZE_LIMIT: u64 = 64 << 10;
 
+/// How long a process waits for another one that signs in: longer than a sign-in may take.
+const TURN_WAIT: Duration = Duration::from_secs(90);
+/// How often it looks.
+const TURN_LOOK: Duration = Duration::from_millis(50);
+
 /// Where one account's token is kept.
 #[derive(Debug, Clone)]
 pub struct KeptToken {
@@ -28,6 +33,13 @@ pub struct KeptToken {
 /// What tells one version of the file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp(Option<(SystemTime, [u8; 32])>);
+
+/// The right to sign in to the account, against all processes that share the state directory. Ends when dropped, and
+/// with the process.
+#[derive(Debug)]
+pub struct Turn {
+    _lock: fs::File,
+}
 
 #[derive(Serialize, Deserialize)]
 struct Content {
@@ -75,6 +87,22 @@ impl KeptToken {
         }
         written?;
         sync_folder(folder)
+    }
+
+    /// Waits for the turn to sign in. Who has it reads the token anew: the one before may have got it. `None` where the
+    /// file system knows no locks, or where the other process is stuck: going on then costs a sign-in at the most.
+    pub async fn turn(&self) -> Option<Turn> {
+        let folder = self.file.parent().unwrap_or(Path::new("."));
+        create_folder(folder).ok()?;
+        let lock = open_lock(&self.file.with_extension("lock")).ok()?;
+        let begun = tokio::time::Instant::now();
+        while !try_lock(&lock).ok()? {
+            if begun.elapsed() > TURN_WAIT {
+                return None;
+            }
+            tokio::time::sleep(TURN_LOOK).await;
+        }
+        Some(Turn { _lock: lock })
     }
 
     /// The file's present version.
@@ -130,6 +158,38 @@ fn create_file(path: &Path) -> io::Result<fs::File> {
     fs::OpenOptions::new().write(true).create_new(true).open(path)
 }
 
+#[cfg(unix)]
+fn open_lock(path: &Path) -> io::Result<fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+#[cfg(not(unix))]
+fn open_lock(_: &Path) -> io::Result<fs::File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether the lock is ours now. It belongs to the open file, so it ends with it.
+#[cfg(unix)]
+fn try_lock(file: &fs::File) -> io::Result<bool> {
+    use rustix::fs::{FlockOperation, flock};
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(unix))]
+fn try_lock(_: &fs::File) -> io::Result<bool> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Makes the rename itself durable.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -169,6 +229,27 @@ mod tests {
             assert_eq!(mode(&kept.file), 0o600);
             assert_eq!(mode(&dir.path().join(FOLDER)), 0o700);
         }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test(start_paused = true)]
+    async fn turns_follow_each_other_and_a_stuck_process_holds_nobody_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = KeptToken::new(dir.path(), "x");
+        let first = kept.turn().await.unwrap();
+        assert!(
+            KeptToken::new(dir.path(), "y").turn().await.is_some(),
+            "another account"
+        );
+        let second = KeptToken::new(dir.path(), "x");
+        assert!(
+            tokio::time::timeout(Duration::from_secs(60), second.turn())
+                .await
+                .is_err()
+        );
+        assert!(second.turn().await.is_none(), "after its patience");
+        drop(first);
+        assert!(second.turn().await.is_some());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! and the bytes are for somebody else.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -22,7 +22,7 @@ use super::error::{Error, Reason, Said};
 use super::http::{Client, HttpError, Request, Response};
 use super::lenient;
 use super::retry::{Advice, Patience};
-use super::sign::unix_now;
+use super::sign::Clock;
 use crate::config::Endpoints;
 
 /// Longest chain behind the first URL.
@@ -52,6 +52,8 @@ pub(crate) struct Relay {
     /// The page's address with its slash, as a Referer.
     page: String,
     rate: f64,
+    /// The service's: `t=` is its time.
+    clock: Arc<Clock>,
     referers: Referers,
 }
 
@@ -60,7 +62,7 @@ pub(crate) struct Relay {
 pub struct FinalLink {
     /// The URL. Its query is a signature.
     pub url: SecretString,
-    /// Unix seconds when it stops working.
+    /// Unix seconds, by this machine's clock, when it stops working.
     pub until: i64,
     /// Referers to try, in order (question 11).
     pub referers: Vec<String>,
@@ -85,11 +87,12 @@ impl FinalLink {
 }
 
 impl Relay {
-    pub(crate) fn new(http: Client, endpoints: &Endpoints) -> Self {
+    pub(crate) fn new(http: Client, endpoints: &Endpoints, clock: Arc<Clock>) -> Self {
         Self {
             http,
             page: format!("{}/", endpoints.origin.trim_end_matches('/')),
             rate: endpoints.rate,
+            clock,
             referers: Referers::default(),
         }
     }
@@ -103,7 +106,7 @@ impl Relay {
     ) -> Result<FinalLink, Error> {
         match web_url(outer) {
             Some(url) if inner(&url).is_none() => Ok(FinalLink {
-                until: expiry(&url, unix_now()),
+                until: self.until(&url),
                 url: SecretString::from(String::from(url)),
                 referers: Vec::new(),
             }),
@@ -150,10 +153,14 @@ impl Relay {
             }
         }
         Ok(FinalLink {
-            until: expiry(&url, unix_now()),
+            until: self.until(&url),
             url: SecretString::from(String::from(url)),
             referers: ordered,
         })
+    }
+
+    fn until(&self, url: &Url) -> i64 {
+        self.clock.local(expiry(url, self.clock.now()))
     }
 
     /// One request of the chain; where its Referer is refused, the others are tried once each.

@@ -284,7 +284,7 @@ async fn an_answer_without_a_url_is_nonsense_and_used_up_traffic_is_said() {
 #[tokio::test]
 async fn a_url_without_params_is_taken_as_it_is_where_that_is_asked_for() {
     let service = Canned::start(|_| found(302, "https://cdn.test/f")).await;
-    let relay = Relay::new(Client::new().unwrap(), &Endpoints::default());
+    let relay = Relay::new(Client::new().unwrap(), &Endpoints::default(), Arc::default());
     let plain = format!("{}/f?t=1", service.url);
     let link = relay.follow_params("x", &plain, 5).await.unwrap();
     assert_eq!(link.url.expose_secret(), plain);

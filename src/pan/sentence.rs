@@ -13,11 +13,14 @@ impl Error {
         let call = self.call;
         match &self.reason {
             Reason::Session(said) => format!(
-                "123pan does not accept the token of this account any more ({said}): give a new access_token, or a password."
+                "123pan does not accept the token of this account any more ({said}): run dav123 login MOUNT (the mount's path), or give a new access_token or a password."
             ),
             Reason::NoPassword(said) => format!(
-                "123pan does not accept the access token of this account ({said}) and there is no password to sign in with: give a new access_token, or a password."
+                "123pan does not accept the access token of this account ({said}) and there is no password to sign in with: run dav123 login MOUNT (the mount's path), or give a new access_token or a password."
             ),
+            Reason::NotSignedIn => {
+                "Nobody is signed in to this account: run dav123 login MOUNT (the mount's path); dav123 need not be started again.".to_owned()
+            }
             Reason::FreshTokenRefused(said) => format!(
                 "123pan refuses the token that it gave a moment ago ({said}); look on 123pan's web page whether the account is signed in on too many devices."
             ),
@@ -34,11 +37,14 @@ impl Error {
                     ""
                 };
                 format!(
-                    "123pan refuses this user name and password ({said}); dav123 will not try again: correct them and start it again.{hint}"
+                    "123pan refuses this user name and password ({said}); dav123 will not try again: correct them and start it again, or run dav123 login MOUNT (the mount's path).{hint}"
                 )
             }
+            Reason::Risk(said) if call.starts_with("api/v") => format!(
+                "123pan's risk control asks for a person ({said}): sign in once on 123pan's web page from the same network, then say so on the status page /.dav123/ or send SIGHUP; until then dav123 makes no more calls for this account."
+            ),
             Reason::Risk(said) => format!(
-                "123pan's risk control asks for a person ({said}): sign in once on 123pan's web page from the same network, or change the password there; or use an access_token. Until then dav123 makes no more calls for this account; they go on when you say so on the status page /.dav123/ or send SIGHUP."
+                "123pan's risk control asks for a person ({said}): run dav123 login MOUNT (the mount's path) and confirm with the 123pan app, dav123 then goes on by itself; or sign in once on 123pan's web page from the same network, or change the password there, or use an access_token, and say so on the status page /.dav123/ or send SIGHUP. Until then dav123 makes no more calls for this account."
             ),
             Reason::Banned { said, after } => format!(
                 "123pan has banned this network address ({said}): dav123 makes no more calls for this account and tries again in {}; to go on sooner, from another network, say so on the status page /.dav123/ or send SIGHUP.",

@@ -26,10 +26,16 @@ impl Clock {
         unix_now().saturating_add(self.ahead.load(Ordering::Relaxed))
     }
 
-    /// Takes over the service's time.
-    pub fn set(&self, theirs: i64) {
-        self.ahead
-            .store(theirs.saturating_sub(unix_now()), Ordering::Relaxed);
+    /// A moment of the service's clock as this machine's clock will show it.
+    pub fn local(&self, theirs: i64) -> i64 {
+        theirs.saturating_sub(self.ahead.load(Ordering::Relaxed))
+    }
+
+    /// Takes over the service's time; how far it is ahead of ours, in seconds.
+    pub fn set(&self, theirs: i64) -> i64 {
+        let ahead = theirs.saturating_sub(unix_now());
+        self.ahead.store(ahead, Ordering::Relaxed);
+        ahead
     }
 }
 
@@ -130,7 +136,9 @@ mod tests {
     #[test]
     fn the_clock_follows_the_service() {
         let clock = Clock::default();
-        clock.set(unix_now() + 3600);
+        let ahead = clock.set(unix_now() + 3600);
+        assert!((3599..=3601).contains(&ahead));
+        assert_eq!(clock.local(10_000), 10_000 - ahead);
         assert!((clock.now() - unix_now() - 3600).abs() <= 1);
     }
 }

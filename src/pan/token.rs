@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::error::{Error, Reason, Said};
 use super::halt::{Halted, Switch};
 use super::http::{Client, HttpError};
-use super::kept::KeptToken;
+use super::kept::{KeptToken, Turn};
 use super::pace::{Gates, scaled};
 use super::{open, web::login};
 use crate::config::Endpoints;
@@ -304,11 +304,18 @@ impl Session {
         let Some(grant) = &credentials.grant else {
             return Err(fail(if unusable {
                 Reason::BadCredentials
+            } else if state.refused.is_empty() {
+                Reason::NotSignedIn
             } else {
                 Reason::NoPassword(state.said.clone())
             }));
         };
         state.may_sign_in(rate)?;
+        let (_turn, got_meanwhile) = self.turn(state).await;
+        if let Some(held) = got_meanwhile {
+            state.sign_ins.pop_back();
+            return Ok(held);
+        }
         match grant.token(&inner.http, &inner.endpoints).await {
             Ok(token) => {
                 tracing::info!("signed in to 123pan");
@@ -335,6 +342,17 @@ impl Session {
                 Err(error.with_after(state.pause_left()))
             }
         }
+    }
+
+    /// Waits until no other process signs in to the account; then what it got, if it is new to us, is better than a
+    /// sign-in of our own, and is not overwritten by one.
+    async fn turn(&self, state: &mut State) -> (Option<Turn>, Option<Held>) {
+        let Some(kept) = &self.0.kept else {
+            return (None, None);
+        };
+        let turn = kept.turn().await;
+        let held = kept.read().and_then(|token| state.hold(&token, false));
+        (turn, held)
     }
 
     /// Writes the token down; a disk that refuses costs a sign-in at the next start, no more.

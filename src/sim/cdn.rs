@@ -13,7 +13,6 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderValue, LOCATION};
-use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Value, json};
 
@@ -98,7 +97,7 @@ pub(super) fn download(call: &Call, etag: &str, key_flag: &str, name: &str) -> R
 /// Makes a link to a blob, in the form that the settings say.
 pub(super) fn make_link(call: &Call, blob: Blob, etag: &str, name: &str) -> String {
     let life = call.settings.link_life;
-    let t = Timestamp::now().as_second() + i64::try_from(life.as_secs()).unwrap_or(0);
+    let t = call.settings.now() + i64::try_from(life.as_secs()).unwrap_or(0);
     let mut random = [0; 16];
     fastrand::fill(&mut random);
     let id = hex(&random);

@@ -169,7 +169,7 @@ pub(super) fn signature(settings: &Settings, path: &str, query: &Query) -> Optio
         .0
         .iter()
         .find(|(name, value)| sign::looks_signed(name, value));
-    let now = Timestamp::now().as_second();
+    let now = settings.now();
     let good = match (settings.signature, sent) {
         (SignatureRule::Off, _) | (SignatureRule::IfPresent, None) => true,
         (SignatureRule::Required, None) => false,

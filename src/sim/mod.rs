@@ -8,7 +8,8 @@
 //! A request passes `server` (which listener, which endpoint), `faults` and `gate` (ban, pace, platform, signature,
 //! token), and then one function below `api`, or `cdn`, `direct`, `storage`. Everything is held in memory.
 //!
-//! Endpoint names, for counters, faults and intervals: `sign_in`, `logout`, `qr_generate`, `qr_result`, `dydomain`,
+//! Endpoint names, for counters, faults and intervals: `sign_in`, `logout`, `qr_generate`, `qr_result`, `qr_scan`, `qr_login`,
+//! `qr_deny`, `dydomain`,
 //! `server_time`, `user_info`, `list`, `file_info`, `file_detail`, `file_details`, `get_path`, `download_info`,
 //! `traffic_check`, `share_info`, `share_get`, `share_download`, `upload_request`, `upload_auth`, `upload_prepare`,
 //! `upload_list`, `upload_multipart`, `upload_complete`, `put_part`, `rename`, `move`, `trash`, `delete`,
@@ -46,12 +47,12 @@ pub use self::counters::Counters;
 pub use self::drive::ShareOptions;
 pub use self::faults::{Fault, FaultKind};
 pub use self::options::{
-    AuthError, CityRule, Clash, DirectAuth, DirectHead, LinkForm, Options, PageRows, RefererRule, Relay,
-    Risk, Settings, SignatureRule, TooFast,
+    AuthError, CityRule, Clash, DirectAuth, DirectHead, LinkForm, Options, PageRows, Phone, RefererRule,
+    Relay, Risk, Settings, SignatureRule, TooFast,
 };
 pub use self::seed::{SEED, Seed};
 
-use self::api::login::QrCodes;
+use self::api::qr::QrCodes;
 use self::api::upload::Uploads;
 use self::cdn::Links;
 use self::faults::Faults;

@@ -71,6 +71,9 @@ pub struct Settings {
     pub signature: SignatureRule,
     /// How far a signature's time may be off. Default 10 minutes.
     pub signature_window: Duration,
+    /// How many seconds the cloud's clock is ahead of this machine's: for signatures, its time call, the `Date` of its
+    /// answers and the `t=` of its links. Default 0.
+    pub clock_ahead: i64,
     /// Demand `platform` from sign-in and anonymous share calls too; p123client sends none there. Default true.
     pub platform_everywhere: bool,
     /// How a missing, wrong or expired token is answered.
@@ -81,6 +84,8 @@ pub struct Settings {
     pub live_tokens: usize,
     /// At most so many sign-ins in so much time. Default 10 a minute.
     pub logins: Option<(u32, Duration)>,
+    /// Who scans the QR codes. Default [`Phone::ByHand`].
+    pub phone: Phone,
     /// Least time between two calls of an endpoint (by counter name). Default 700 ms for `list` and `share_get`.
     pub intervals: HashMap<&'static str, Duration>,
     /// Factor for all intervals; 0 turns the pace off. Default 1.
@@ -165,11 +170,13 @@ impl Default for Settings {
         Settings {
             signature: SignatureRule::Required,
             signature_window: Duration::from_secs(600),
+            clock_ahead: 0,
             platform_everywhere: true,
             auth_error: AuthError::Code401,
             token_life: Duration::from_secs(30 * 86_400),
             live_tokens: 3,
             logins: Some((10, Duration::from_secs(60))),
+            phone: Phone::ByHand,
             intervals: HashMap::from([("list", list), ("share_get", list)]),
             pace_scale: 1.0,
             jitter: None,
@@ -212,12 +219,18 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Unix seconds of the cloud's clock.
+    pub(super) fn now(&self) -> i64 {
+        jiff::Timestamp::now().as_second() + self.clock_ahead
+    }
+
     /// What the service does on a good day; for the demonstration and for public clients.
     pub fn friendly() -> Self {
         Settings {
             signature: SignatureRule::IfPresent,
             platform_everywhere: false,
             logins: None,
+            phone: Phone::Confirms,
             pace_scale: 0.0,
             ban_after: None,
             null_lists: false,
@@ -246,6 +259,19 @@ pub enum AuthError {
     Code20101,
     /// HTTP 401, code 2, `token is expired`.
     Code2,
+}
+
+/// What becomes of a QR code that is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phone {
+    /// What [`Cloud::qr_scan`](super::Cloud::qr_scan) and its like say.
+    ByHand,
+    /// Scanned after the first poll, confirmed after the second.
+    Confirms,
+    /// Scanned after the first poll, denied after the second.
+    Denies,
+    /// Nobody scans: expired after the first poll.
+    Lost,
 }
 
 /// The answer to a call that came too early.

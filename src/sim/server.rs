@@ -3,9 +3,10 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use hyper::body::Incoming;
-use hyper::header::{HeaderValue, RETRY_AFTER};
+use hyper::header::{DATE, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -44,7 +45,18 @@ async fn connection(cloud: Arc<Inner>, stream: TcpStream, peer: IpAddr) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let cloud = cloud.clone();
-        async move { Box::pin(serve(&cloud, request, peer)).await }
+        async move {
+            let mut answer = Box::pin(serve(&cloud, request, peer)).await?;
+            let settings = lock(&cloud.settings);
+            if settings.clock_ahead != 0 {
+                let at = u64::try_from(settings.now()).unwrap_or(0);
+                let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(at));
+                if let Ok(date) = HeaderValue::from_str(&date) {
+                    answer.headers_mut().insert(DATE, date);
+                }
+            }
+            Ok::<_, io::Error>(answer)
+        }
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -31,7 +31,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("dav_server::", &["dav/", "body.rs"]),
     ("reqwest::", &["pan/http.rs", "cli/warm.rs"]),
     ("redb::", &["state.rs", "state/"]),
-    ("hyper_util::client", &["delivery/cdn.rs"]),
+    ("hyper_util::client", &["delivery/cdn.rs", "delivery/connect.rs"]),
 ];
 
 /// All sources below `src`, with their paths from there and the code before their tests.

@@ -202,6 +202,44 @@ async fn a_passing_fault_is_waited_out_and_the_client_sees_nothing_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_wrong_is_set_once_by_the_time_call_or_else_by_the_date_of_its_answer() {
+    for (ahead, how, time_call) in [
+        (7200, "it is slow", true),
+        (-7200, "it is fast", true),
+        (86_400 * 3, "it is slow", false),
+    ] {
+        let world = World::account(|cloud| {
+            for n in 0..20 {
+                cloud.add_file(&format!("/{n}/a.txt"), "a");
+            }
+            cloud.settings().clock_ahead = ahead;
+        })
+        .await;
+        if !time_call {
+            world.cloud.fault(Fault::forever("server_time", FaultKind::Html));
+        }
+        world.members("/drive").await;
+        assert_eq!(world.calls("server_time"), 1, "{ahead}");
+        let log = world.server.log();
+        assert!(log.contains(how) && log.contains("set the clock right"), "{log}");
+        let world_ref = &world;
+        let refused = world.calls("list");
+        let all = (0..20).map(|n| async move { world_ref.propfind(&format!("/drive/{n}"), "1").await });
+        for (status, body) in futures_util::future::join_all(all).await {
+            assert_eq!(status, 207, "{body}");
+        }
+        assert_eq!(world.calls("list"), refused + 20, "every signature is right now");
+        assert_eq!(world.calls("server_time"), 1);
+        let answer = world.get("/drive/3/a.txt").await;
+        assert_eq!(answer.status(), 302);
+        // The link's `t=` is the cloud's time: by ours it lives a day, not three more and not none.
+        let life = crate::world::header(&answer, "cache-control");
+        let life: u64 = life.rsplit('=').next().unwrap().parse().unwrap();
+        assert!((80_000..=86_400).contains(&life), "{ahead} {life}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_signature_of_a_slow_clock_is_a_sentence_about_the_clock() {
     let world = World::account(|cloud| {
         cloud.add_file("/a.txt", "a");

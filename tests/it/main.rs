@@ -15,8 +15,11 @@ mod faults;
 mod governor;
 mod kill;
 mod listing;
+mod login;
 mod open;
 mod outage;
+#[cfg(target_os = "linux")]
+mod outbound;
 mod pages;
 mod paging;
 mod proxy;

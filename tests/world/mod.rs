@@ -1,5 +1,9 @@
 //! A simulated cloud, the built server in a process of its own, and a raw client. Everything on port 0.
 
+#[cfg(target_os = "linux")]
+pub mod proxy;
+pub mod session;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -167,7 +171,9 @@ impl World {
     /// The file that keeps the account's token, and the token.
     pub fn kept_token(&self) -> Option<(PathBuf, String)> {
         let folder = std::fs::read_dir(self.dir.path().join("state/tokens")).ok()?;
-        let file = folder.filter_map(Result::ok).next()?.path();
+        let file = folder
+            .map(|file| file.unwrap().path())
+            .find(|file| is_token(file))?;
         let text = std::fs::read_to_string(&file).ok()?;
         let content: serde_json::Value = serde_json::from_str(&text).ok()?;
         Some((file, content["token"].as_str()?.to_owned()))
@@ -177,8 +183,10 @@ impl World {
     pub fn kept_tokens(&self) -> Vec<String> {
         let folder = std::fs::read_dir(self.dir.path().join("state/tokens")).unwrap();
         folder
+            .map(|file| file.unwrap().path())
+            .filter(|file| is_token(file))
             .map(|file| {
-                let text = std::fs::read(file.unwrap().path()).unwrap();
+                let text = std::fs::read(file).unwrap();
                 let content: serde_json::Value = serde_json::from_slice(&text).unwrap();
                 content["token"].as_str().unwrap().to_owned()
             })
@@ -189,6 +197,11 @@ impl World {
     pub fn calls(&self, endpoint: &str) -> u64 {
         self.cloud.counters().get(endpoint)
     }
+}
+
+/// Beside the tokens are the locks of their accounts.
+fn is_token(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "json")
 }
 
 /// The beginning and the end of a long text, for messages.

@@ -111,7 +111,13 @@ async fn resolve(
             let rules = mount.delivery.clients.iter().map(|rule| rule.strategy);
             // An empty file has no byte to ask for.
             if file.size != Some(0) && rules.chain([mount.delivery.strategy]).any(redirects) {
-                outcome.redirect_refused = refused(&link).await;
+                outcome.redirect_refused = match &mount.delivery.outbound {
+                    // The probe could go neither the client's way nor the link's.
+                    Some(outbound) => Some(format!(
+                        "links are made for the address of {outbound}, and 123pan may refuse them to a client elsewhere; set strategy = \"auto\" or \"proxy\"."
+                    )),
+                    None => refused(&link).await,
+                };
             }
         }
         (Err(error), _) => outcome.failures.push(format!("link: {error}")),

@@ -60,6 +60,7 @@ fn the_example_file_is_read_as_it_is_and_with_every_comment_taken_away() {
         "open.secret",
         "open.token",
         "worker.key",
+        "outbound.url",
     ] {
         std::fs::write(dir.path().join(file), "x\n").unwrap();
     }

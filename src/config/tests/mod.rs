@@ -187,6 +187,24 @@ fn what_is_absent_has_the_default_of_the_contract() {
 }
 
 #[test]
+fn an_account_that_is_signed_in_to_by_a_person_needs_no_password() {
+    for more in ["", "username = \"13800000000\"\n"] {
+        let text = format!("{USER}[[mount]]\npath = \"/\"\nkind = \"account\"\n{more}");
+        let config = read(&text).unwrap();
+        let Source::Account(account) = &config.mounts[0].source else {
+            panic!("an account")
+        };
+        assert!(account.password.is_none() && account.access_token.is_none());
+    }
+    // Elsewhere is another account.
+    let elsewhere = "[mount.endpoints]\nlogin = \"http://127.0.0.1:1/api\"\n";
+    let text = format!(
+        "{USER}[[mount]]\npath = \"/a\"\nkind = \"account\"\n[[mount]]\npath = \"/b\"\nkind = \"account\"\n{elsewhere}"
+    );
+    assert!(read(&text).is_ok());
+}
+
+#[test]
 fn xdg_state_home_is_where_state_goes_when_it_is_set() {
     let with_xdg = |name: &str| (name == "XDG_STATE_HOME").then(|| "/var/state".to_owned());
     let (config, _) = parse_in(USER, Path::new("dav.toml"), &with_xdg).unwrap();

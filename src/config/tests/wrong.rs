@@ -235,18 +235,43 @@ fn every_wrong_value_of_a_mount_is_named_with_line_and_key() {
         ),
         (
             "path = \"/a\"\nkind = \"account\"\n",
-            "",
-            &["4: mount.username: missing; an account needs username and password, or access_token"],
-        ),
-        (
-            "path = \"/a\"\nkind = \"account\"\nusername = \"x\"\n",
-            "",
-            &["4: mount.password: missing; an account needs username and password, or access_token"],
+            "[[mount]]\npath = \"/b\"\nkind = \"account\"\n[[mount]]\npath = \"/c\"\nkind = \"account\"\nusername = \"x\"\n",
+            &[
+                "7: mount.username: missing; the account mount on line 4 has none either: give both, so that dav123 login can tell the accounts apart",
+            ],
         ),
         (
             ACCOUNT,
             "password = \"x\"\n",
             &["4: mount.username: missing; the password needs the account's phone number or e-mail"],
+        ),
+        (
+            ACCOUNT,
+            "outbound = \"socks4://me:s3cret@h:1\"\n",
+            &[
+                "8: mount.outbound: no address of a proxy; expected socks5://host:port or http://host:port, with user:password@ before the host if need be",
+            ],
+        ),
+        (
+            LINKS,
+            "outbound = \"http://h:1\"\n",
+            &[
+                "8: mount.outbound: this key is for kind \"account\", \"share\" or \"open\"; this mount has kind \"direct-link\"",
+            ],
+        ),
+        (
+            ACCOUNT,
+            "outbound = \"http://h:1\"\noutbound_env = \"WAY\"\n",
+            &[
+                "9: mount.outbound_env: outbound is given already on line 8; keep one of outbound, outbound_env or outbound_file",
+            ],
+        ),
+        (
+            "path = \"/a\"\nkind = \"account\"\naccess_token = \"t\"\noutbound = \"http://h:1\"\n",
+            "[[mount]]\npath = \"/s\"\nkind = \"share\"\nshare_key = \"abcd-EfGh\"\naccount = \"/a\"\noutbound = \"http://h:2\"\n",
+            &[
+                "14: mount.outbound: another way than that of the account that signs for the share; expected the same, or none here",
+            ],
         ),
         (
             ACCOUNT,

@@ -45,7 +45,7 @@ async fn a_stream_that_gets_on_may_break_any_number_of_times() {
 async fn a_file_that_changes_under_a_download_is_never_mixed() {
     for (before, now, same) in [("\"a\"", "\"a\"", true), ("\"a\"", "\"b\"", false)] {
         let world = World::new(MIB, [Act::Cut(7), Act::Tagged(now)]).await;
-        let cdn = &world.engine.experience.cdn;
+        let cdn = &world.engine.experience.cdns.of(None).unwrap();
         let source = Arc::new(Source {
             links: Arc::clone(&world.links) as Arc<dyn Links>,
             lane: cdn.lane(),
@@ -217,7 +217,8 @@ async fn a_client_that_does_not_read_holds_the_cdn_back() {
 #[tokio::test]
 async fn the_wide_client_is_for_the_first_streams_and_the_narrow_one_serves_the_same_bytes() {
     let world = World::new(MIB, []).await;
-    let lanes: Vec<_> = (0..32).map(|_| world.engine.experience.cdn.lane()).collect();
+    let cdn = world.engine.experience.cdns.of(None).unwrap();
+    let lanes: Vec<_> = (0..32).map(|_| cdn.lane()).collect();
     whole(&world).await;
     drop(lanes);
     whole(&world).await;

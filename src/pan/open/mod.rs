@@ -128,7 +128,7 @@ impl Open {
             std::slice::from_ref(&endpoints.open),
             endpoints.rate,
         );
-        let relay = Relay::new(http, endpoints);
+        let relay = Relay::new(http, endpoints, std::sync::Arc::default());
         Self { caller, relay }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::*;
 use crate::pan::canned::{Answer, Asked, Canned};
@@ -95,6 +95,20 @@ async fn fifty_waiters_under_an_expired_token_make_one_sign_in() {
     let web = account(&[&service.url], dir.path(), None, Some("pw"));
     web.user_info().await.unwrap();
     assert_eq!(service.count("sign_in"), 1);
+}
+
+#[tokio::test]
+async fn two_processes_that_find_their_token_expired_make_one_sign_in() {
+    let service = service(SIGN_IN, USER).await;
+    let dir = tempfile::tempdir().unwrap();
+    kept(dir.path()).write(&SecretString::from("old")).unwrap();
+    // Sessions share nothing but the state directory, as processes do.
+    let webs = [(); 4].map(|()| account(&[&service.url], dir.path(), None, Some("pw")));
+    for result in futures_util::future::join_all(webs.iter().map(|web| web.user_info())).await {
+        assert_eq!(result.unwrap().used(), 5);
+    }
+    assert_eq!(service.count("sign_in"), 1);
+    assert_eq!(kept(dir.path()).read().unwrap().expose_secret(), "token-1");
 }
 
 #[tokio::test]

@@ -8,10 +8,13 @@ pub mod copy;
 pub mod download;
 pub mod files;
 pub mod login;
+pub mod qr;
 pub mod quota;
 pub mod share;
 pub mod storage;
 pub mod upload;
+
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde::de::DeserializeOwned;
@@ -28,6 +31,8 @@ use super::sign;
 use super::token::Session;
 use crate::config::Endpoints;
 
+/// Seconds by which clocks may differ without a word in the log.
+const CLOCK_TOLERANCE: i64 = 60;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A client of the web API: one account (or nobody) at one list of hosts.
@@ -36,7 +41,7 @@ pub struct Web {
     http: Client,
     endpoints: Endpoints,
     caller: Caller,
-    clock: sign::Clock,
+    clock: Arc<sign::Clock>,
     /// Held while the clock is set; counts how often it was.
     clock_set: tokio::sync::Mutex<u64>,
     relay: Relay,
@@ -100,11 +105,12 @@ fn identity(endpoints: &Endpoints) -> Result<HeaderMap, Reason> {
 impl Web {
     /// A client for a session. Mounts of the same account share one, and with it the gates.
     pub fn new(http: Client, endpoints: Endpoints, session: Session) -> Self {
+        let clock: Arc<sign::Clock> = Arc::default();
         Self {
             caller: Caller::new(http.clone(), session, &endpoints.api, endpoints.rate),
-            clock: sign::Clock::default(),
+            clock: Arc::clone(&clock),
             clock_set: tokio::sync::Mutex::new(0),
-            relay: Relay::new(http.clone(), &endpoints),
+            relay: Relay::new(http.clone(), &endpoints, clock),
             http,
             endpoints,
         }
@@ -181,7 +187,14 @@ impl Web {
         }
         for place in places {
             if let Some(theirs) = self.server_time(place).await {
-                self.clock.set(theirs);
+                let ahead = self.clock.set(theirs);
+                if ahead.abs() > CLOCK_TOLERANCE {
+                    tracing::warn!(
+                        "This machine's clock differs from 123pan's by {} s ({}): calls are signed with 123pan's time; set the clock right.",
+                        ahead.abs(),
+                        if ahead > 0 { "it is slow" } else { "it is fast" }
+                    );
+                }
                 return;
             }
         }

@@ -12,6 +12,25 @@ pub struct UserInfo {
     /// Numeric account id.
     #[serde(default, rename = "UID", alias = "uid", deserialize_with = "lenient::int")]
     pub uid: i64,
+    /// The name that others see.
+    #[serde(
+        default,
+        rename = "Nickname",
+        alias = "nickname",
+        deserialize_with = "lenient::text"
+    )]
+    pub nickname: String,
+    /// Phone number.
+    #[serde(
+        default,
+        rename = "Passport",
+        alias = "passport",
+        deserialize_with = "lenient::text"
+    )]
+    pub passport: String,
+    /// E-mail address.
+    #[serde(default, rename = "Mail", alias = "mail", deserialize_with = "lenient::text")]
+    pub mail: String,
     /// Bytes used.
     #[serde(
         default,

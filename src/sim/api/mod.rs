@@ -4,6 +4,7 @@ pub(super) mod change;
 pub(super) mod files;
 pub(super) mod login;
 pub(super) mod open;
+pub(super) mod qr;
 pub(super) mod share;
 pub(super) mod upload;
 
@@ -70,15 +71,18 @@ pub(super) static WEB: &[Route] = &[
         "/user/qr-code/generate",
         "qr_generate",
         Access::Login,
-        login::qr_generate,
+        qr::generate,
     ),
     route(
         "GET",
         "/user/qr-code/result",
         "qr_result",
         Access::Login,
-        login::qr_result,
+        qr::result,
     ),
+    route("POST", "/user/qr-code/scan", "qr_scan", Access::User, qr::scan),
+    route("POST", "/user/qr-code/login", "qr_login", Access::User, qr::login),
+    route("POST", "/user/qr-code/deny", "qr_deny", Access::User, qr::deny),
     route("GET", "/user/info", "user_info", Access::User, login::user_info),
     route("GET", "/file/list/new", "list", Access::User, files::list),
     route("POST", "/file/info", "file_info", Access::User, files::info),
