@@ -8,6 +8,7 @@
 mod budget;
 mod cdn;
 mod client;
+mod origin;
 mod precondition;
 mod proxy;
 mod proxy_url;
@@ -16,6 +17,7 @@ mod recent;
 mod redirect;
 mod referer;
 mod representation;
+mod role;
 mod strategy;
 #[cfg(test)]
 mod tests;
@@ -41,10 +43,11 @@ use self::proxy::Transfer;
 use self::range::{ByteRange, Spec, Wanted};
 use self::referer::Referers;
 use self::representation::Representation;
+use self::role::Role;
 use self::strategy::{Case, Experience, Way};
 use self::upstream::{Limits, LinkFuture, Links, Refused, Source, Want};
 use crate::body::Body;
-use crate::config::Strategy;
+use crate::config::{self, Strategy};
 use crate::drive::{Content, DriveFuture, Error, ErrorKind, Link, LinkWish};
 use crate::tree::{Fetch, FileStream, Mount, Resource, Tree};
 
@@ -70,6 +73,7 @@ pub async fn redirect_refused(link: &Link) -> Option<String> {
 pub struct Delivery {
     tree: Arc<Tree>,
     engine: Engine,
+    role: Option<Role>,
 }
 
 /// All of it but the tree.
@@ -98,14 +102,16 @@ impl Links for TreeLinks {
 }
 
 impl Delivery {
-    /// Nothing is connected and nothing learned yet.
+    /// Nothing is connected and nothing learned yet. With `proxy` it answers signed URLs of another dav123 too.
     ///
     /// # Errors
     /// `Unsupported` if the TLS library refuses its own defaults.
-    pub fn new(tree: Arc<Tree>) -> Result<Self, Error> {
+    pub fn new(tree: Arc<Tree>, proxy: Option<&config::Proxy>) -> Result<Self, Error> {
+        let engine = Engine::new(HEAD_TIMEOUT, Limits::default())?;
         Ok(Self {
             tree,
-            engine: Engine::new(HEAD_TIMEOUT, Limits::default())?,
+            role: proxy.map(|proxy| Role::new(proxy, Arc::clone(&engine.experience.cdn))),
+            engine,
         })
     }
 
@@ -144,7 +150,8 @@ impl Delivery {
             return proxy_url::unauthorized();
         }
         let link = async {
-            let file = self.tree.resolve(&proxy_url::asked_path(&body)?).await?;
+            let asked = proxy_url::asked(&body)?;
+            let file = self.tree.resolve(&asked.path).await?;
             let opens = |mount: &Arc<Mount>| proxy_url::opens(&mount.settings.delivery, token);
             if !file.mount.as_ref().is_some_and(opens) {
                 return Err(Error::new(
@@ -157,12 +164,13 @@ impl Delivery {
             }
             let wish = LinkWish {
                 at_least: WORKER_LINK_LIFE,
-                refused: None,
+                refused: asked.refused,
             };
-            self.tree.link(&file, wish).await
+            let link = self.tree.link(&file, wish).await?;
+            Ok((link, file))
         };
         match link.await {
-            Ok(link) => proxy_url::granted(&link, &self.engine.experience.referers),
+            Ok((link, file)) => proxy_url::granted(&link, &file.entry, &self.engine.experience.referers),
             Err(error) => proxy_url::refused(&error),
         }
     }

@@ -187,6 +187,7 @@ mod tests {
             url: url.into(),
             until: SystemTime::UNIX_EPOCH + Duration::from_secs(life),
             referers: Vec::new(),
+            headers: Vec::new(),
             open_to_all,
         }
     }

@@ -194,6 +194,7 @@ impl Source {
                 url: link.expose(),
                 range,
                 referer,
+                headers: &link.headers,
             };
             let verdict = match self.cdn.get(&self.lane, ask).await {
                 Ok(response) => judge(response, want, &self.media_type).await,
@@ -220,6 +221,7 @@ pub async fn works_without_referer(cdn: &Cdn, link: &Link, size: Option<u64>) ->
         url: link.expose(),
         range: Some("bytes=0-0"),
         referer: None,
+        headers: &[],
     };
     let want = Want {
         spec: Some(Spec::From(0, Some(0))),

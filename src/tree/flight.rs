@@ -16,7 +16,7 @@ type Outcome<V> = Option<Result<V, Error>>;
 
 /// Calls under way, by key. As many as there are waiting requests at the most.
 #[derive(Debug)]
-pub(super) struct Flights<K, V> {
+pub struct Flights<K, V> {
     running: Arc<Mutex<HashMap<K, watch::Receiver<Outcome<V>>>>>,
 }
 
@@ -37,7 +37,10 @@ where
     ///
     /// `call` must make its value visible to `known` before it ends, so that no second call starts
     /// between the end of one and the next look.
-    pub(super) async fn join<F>(
+    ///
+    /// # Errors
+    /// What `call` gives; `Nonsense` where it was cut off.
+    pub async fn join<F>(
         &self,
         key: K,
         known: impl FnOnce() -> Option<V>,

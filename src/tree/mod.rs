@@ -20,6 +20,7 @@ pub mod spool;
 mod turns;
 mod waiting;
 
+pub use flight::Flights;
 pub use kept::{DeadProperty, PropertyName};
 pub use listing::Chunk;
 pub use members::Members;
@@ -32,7 +33,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::flight::{Flights, lock};
+use self::flight::lock;
 use self::link::Links;
 use self::listing::{Listings, Stamp};
 use self::mount::MountTable;

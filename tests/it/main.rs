@@ -17,6 +17,7 @@ mod pages;
 mod paging;
 mod proxy;
 mod read;
+mod role;
 mod rules;
 mod running;
 mod secrets;

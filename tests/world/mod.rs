@@ -1,5 +1,7 @@
 //! A simulated cloud, the built server in a process of its own, and a raw client. Everything on port 0.
 
+pub mod pair;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

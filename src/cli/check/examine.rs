@@ -250,6 +250,7 @@ mod tests {
                         url,
                         until: SystemTime::now(),
                         referers: vec![],
+                        headers: Vec::new(),
                         open_to_all: false,
                     },
                 )

@@ -65,6 +65,7 @@ impl Links for Numbered {
             url: format!("http://{}/file?{n}", self.address).into(),
             until: SystemTime::now() + self.life,
             referers: self.referers.clone(),
+            headers: Vec::new(),
             open_to_all: false,
         };
         Box::pin(async move { Ok(Arc::new(link)) })
