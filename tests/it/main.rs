@@ -24,4 +24,5 @@ mod secrets;
 mod share;
 mod sign_in;
 mod spool;
+mod worker;
 mod write;
