@@ -27,6 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::redirect::printable;
 use crate::drive::{Error, ErrorKind};
+use crate::metrics::waited::waiting;
 
 /// Streams that read with large buffers (about 1.2 MB each when the client is slow).
 const WIDE_STREAMS: usize = 32;
@@ -216,7 +217,7 @@ impl Cdn {
         client: &HyperClient,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Error> {
-        match tokio::time::timeout(self.head_timeout, client.request(request)).await {
+        match waiting(tokio::time::timeout(self.head_timeout, client.request(request))).await {
             Err(_) => Err(Error::new(
                 ErrorKind::Timeout,
                 "123pan's CDN did not answer in time; try again.",

@@ -8,6 +8,7 @@
 mod budget;
 mod cdn;
 mod client;
+mod count;
 mod origin;
 mod precondition;
 mod proxy;
@@ -38,6 +39,7 @@ use http_body_util::{BodyStream, StreamBody};
 use self::budget::{Account, Budgets};
 use self::cdn::Cdn;
 use self::client::{Client, Lessons};
+use self::count::{Counted, Counts, delivered};
 use self::precondition::Outcome;
 use self::proxy::Transfer;
 use self::range::{ByteRange, Spec, Wanted};
@@ -49,10 +51,11 @@ use self::upstream::{Limits, LinkFuture, Links, Refused, Source, Want};
 use crate::body::Body;
 use crate::config::{self, Strategy};
 use crate::drive::{Content, DriveFuture, Error, ErrorKind, Link, LinkWish};
+use crate::metrics::Metrics;
 use crate::tree::{Fetch, FileStream, Mount, Resource, Tree};
 
 /// Says on every GET that left from here which strategy answered it.
-const DELIVERY: HeaderName = HeaderName::from_static("x-dav123-delivery");
+pub const DELIVERY: HeaderName = HeaderName::from_static("x-dav123-delivery");
 /// How long the CDN may take to begin its answer.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A worker fetches at once; its link need not live long.
@@ -82,6 +85,7 @@ struct Engine {
     experience: Experience,
     budgets: Budgets,
     limits: Limits,
+    metrics: Arc<Metrics>,
 }
 
 /// The links of one file of the tree.
@@ -106,11 +110,11 @@ impl Delivery {
     ///
     /// # Errors
     /// `Unsupported` if the TLS library refuses its own defaults.
-    pub fn new(tree: Arc<Tree>, proxy: Option<&config::Proxy>) -> Result<Self, Error> {
-        let engine = Engine::new(HEAD_TIMEOUT, Limits::default())?;
+    pub fn new(tree: Arc<Tree>, proxy: Option<&config::Proxy>, metrics: Arc<Metrics>) -> Result<Self, Error> {
+        let engine = Engine::new(HEAD_TIMEOUT, Limits::default(), metrics)?;
         Ok(Self {
             tree,
-            role: proxy.map(|proxy| Role::new(proxy, Arc::clone(&engine.experience.cdn))),
+            role: proxy.map(|proxy| Role::new(proxy, Arc::clone(&engine.experience.cdn), &engine.metrics)),
             engine,
         })
     }
@@ -200,7 +204,7 @@ impl Fetch for Delivery {
 }
 
 impl Engine {
-    fn new(head_timeout: Duration, limits: Limits) -> Result<Self, Error> {
+    fn new(head_timeout: Duration, limits: Limits, metrics: Arc<Metrics>) -> Result<Self, Error> {
         Ok(Self {
             experience: Experience {
                 cdn: Arc::new(Cdn::new(head_timeout)?),
@@ -209,6 +213,7 @@ impl Engine {
             },
             budgets: Budgets::default(),
             limits,
+            metrics,
         })
     }
 
@@ -267,21 +272,21 @@ impl Engine {
             from_start: spec.is_none_or(|spec| matches!(spec, Spec::From(0, _))),
             client,
             links: &*links,
+            counts: &Counts::of(&self.metrics, &mount.settings.path),
         };
         let (way, why) = strategy::decide(&case, &self.experience).await?;
         let now = SystemTime::now();
-        let (name, mut response) = match way {
+        let at = &mount.settings.path;
+        let (strategy, mut response) = match way {
             Way::Redirect(link) => {
-                count(account.as_deref(), &file, spec);
                 let response = redirect::found(link.expose(), link.until, now)?;
-                (Strategy::Redirect.name(), response)
+                (Strategy::Redirect, response)
             }
             Way::ProxyUrl => match (&delivery.proxy_url, &delivery.proxy_secret) {
                 (Some(base), Some(secret)) => {
-                    count(account.as_deref(), &file, spec);
                     let until = now + proxy_url::SIGNED_FOR;
                     let url = proxy_url::signed(base, secret, &resource.path, until);
-                    (Strategy::ProxyUrl.name(), redirect::found(&url, until, now)?)
+                    (Strategy::ProxyUrl, redirect::found(&url, until, now)?)
                 }
                 _ => {
                     return Err(Error::new(
@@ -296,10 +301,17 @@ impl Engine {
                     size: file.size,
                     link,
                 };
-                let response = self.stream(&file, mount, want, links, account).await?;
-                (Strategy::Proxy.name(), response)
+                let response = self.stream(&file, mount, want, links, account.clone()).await?;
+                let count = |body| Body::stream(Counted::new(body, &self.metrics, at));
+                (Strategy::Proxy, response.map(count))
             }
         };
+        let elsewhere = match strategy {
+            Strategy::Redirect | Strategy::ProxyUrl => count(account.as_deref(), &file, spec),
+            _ => 0,
+        };
+        delivered(&self.metrics, at, strategy, elsewhere);
+        let name = strategy.name();
         tracing::debug!(file = %resource.path, agent = client.agent, delivery = name, "delivery decided: {why}");
         response
             .headers_mut()
@@ -325,6 +337,7 @@ impl Engine {
             mount: mount.settings.path.clone(),
             media_type: file.media_type.clone(),
             limits: self.limits,
+            counts: Counts::of(&self.metrics, &mount.settings.path),
         });
         let partial = want.spec.is_some();
         let opened = match source.open(want).await {
@@ -359,16 +372,17 @@ fn local(file: &Representation, content: &dyn Content, spec: Option<Spec>) -> Re
     }
 }
 
-/// Counts what a redirected client will fetch: all that it asked for.
-fn count(account: Option<&Account>, file: &Representation, spec: Option<Spec>) {
-    let (Some(account), Some(size)) = (account, file.size) else {
-        return;
+/// Counts what a redirected client will fetch: all that it asked for, in bytes.
+fn count(account: Option<&Account>, file: &Representation, spec: Option<Spec>) -> u64 {
+    let bytes = match (file.size, spec) {
+        (None, _) => return 0,
+        (Some(size), Some(spec)) => spec.resolve(size).map_or(0, ByteRange::length),
+        (Some(size), None) => size,
     };
-    let bytes = match spec {
-        Some(spec) => spec.resolve(size).map_or(0, ByteRange::length),
-        None => size,
-    };
-    account.add(bytes, SystemTime::now());
+    if let Some(account) = account {
+        account.add(bytes, SystemTime::now());
+    }
+    bytes
 }
 
 fn is_a_folder() -> Error {

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http_body_util::{BodyExt, Limited};
+use prometheus_client::metrics::counter::Counter;
 use secrecy::SecretString;
 
 use super::cdn::Cdn;
@@ -49,6 +50,8 @@ struct Inner {
     url: String,
     secret: SecretString,
     cdn: Arc<Cdn>,
+    /// Counts the calls.
+    calls: Counter,
     grants: Recent<TreePath, Grant>,
     /// By whether a link was refused: who has a dead one must not be given it again.
     flights: Flights<(TreePath, bool), Grant>,
@@ -56,11 +59,12 @@ struct Inner {
 
 impl Origin {
     /// Nothing is connected yet.
-    pub fn new(proxy: &Proxy, cdn: Arc<Cdn>) -> Self {
+    pub fn new(proxy: &Proxy, cdn: Arc<Cdn>, calls: Counter) -> Self {
         Self(Arc::new(Inner {
             url: format!("{}/api/fs/link", proxy.origin),
             secret: proxy.secret.clone(),
             cdn,
+            calls,
             grants: Recent::new(GRANTS),
             flights: Flights::default(),
         }))
@@ -99,6 +103,7 @@ impl Origin {
 
 impl Inner {
     async fn ask(&self, path: &TreePath, refused: Option<&Link>) -> Result<Grant, Error> {
+        self.calls.inc();
         let mut call = serde_json::json!({ "path": path.to_string() });
         if let (Some(call), Some(link)) = (call.as_object_mut(), refused) {
             call.insert("refused".to_owned(), link.expose().into());

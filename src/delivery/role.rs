@@ -27,6 +27,7 @@ use crate::config::{self, Access, Strategy};
 use crate::drive::{
     Capability, Drive, DriveFuture, Entry, Error, ErrorKind, Id, Link, LinkWish, Lister, Page,
 };
+use crate::metrics::{Metrics, OfMount};
 use crate::tree::{Mount, Resource, TreePath};
 
 /// What logs and metrics call it, where a mount has its path.
@@ -43,7 +44,7 @@ pub struct Role {
 
 impl Role {
     /// Nothing is asked yet.
-    pub fn new(proxy: &config::Proxy, cdn: Arc<Cdn>) -> Self {
+    pub fn new(proxy: &config::Proxy, cdn: Arc<Cdn>, metrics: &Metrics) -> Self {
         // Signed paths are whole paths of the origin: it stands at the root, and has neither a drive nor rules.
         let settings = config::Mount {
             path: NAME.to_owned(),
@@ -60,9 +61,13 @@ impl Role {
                 ..config::Delivery::default()
             },
         };
+        let name = OfMount {
+            mount: NAME.to_owned(),
+        };
+        let calls = metrics.link_calls.get_or_create_owned(&name);
         Self {
             secret: proxy.secret.clone(),
-            origin: Origin::new(proxy, cdn),
+            origin: Origin::new(proxy, cdn, calls),
             mount: Arc::new(Mount {
                 index: 0,
                 store: 0,

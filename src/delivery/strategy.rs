@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use super::cdn::Cdn;
 use super::client::{Client, Habit, Lessons, shares_our_network};
+use super::count::Counts;
 use super::redirect::{TOO_SHORT, remaining};
 use super::referer::Referers;
 use super::upstream::{Links, works_without_referer};
@@ -36,6 +37,8 @@ pub struct Case<'a> {
     pub client: Client<'a>,
     /// Where links of the file come from.
     pub links: &'a dyn Links,
+    /// What is counted.
+    pub counts: &'a Counts,
 }
 
 /// What decisions build on and add to.
@@ -90,7 +93,10 @@ async fn auto(case: &Case<'_>, experience: &Experience) -> Result<(Way, &'static
         return Ok((Way::Proxy(Some(link)), why));
     }
     if !link.open_to_all {
-        let probe = || works_without_referer(&experience.cdn, &link, case.size);
+        let probe = || {
+            case.counts.probes.inc();
+            works_without_referer(&experience.cdn, &link, case.size)
+        };
         if !experience.referers.free(case.mount, &link, probe).await {
             return Ok((Way::Proxy(Some(link)), "the CDN demands a Referer"));
         }

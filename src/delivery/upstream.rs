@@ -18,6 +18,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::cdn::{Ask, Cdn, Lane};
+use super::count::Counts;
 use super::range::{ByteRange, Spec, parse_content_range};
 use super::referer::Referers;
 use crate::drive::{Content, Error, ErrorKind, Link, LinkWish, Retry};
@@ -80,6 +81,8 @@ pub struct Source {
     pub media_type: Cow<'static, str>,
     /// Patience.
     pub limits: Limits,
+    /// What is counted.
+    pub counts: Counts,
 }
 
 /// Which bytes of which file.
@@ -170,6 +173,7 @@ impl Source {
                 Verdict::DeadLink(why) => why,
             };
             self.referers.refused(&self.mount, &link);
+            self.counts.refusals.inc();
             tracing::debug!(mount = %self.mount, link = %link.loggable(), renewed, "the CDN refused a link: {why}");
             if renewed {
                 return Err(Error::new(

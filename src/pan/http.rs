@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 
 use super::outgoing::{Frames, Outgoing};
+use crate::metrics::waited::waiting;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -154,7 +155,7 @@ impl Client {
         if let Some(body) = request.body {
             builder = builder.body(body);
         }
-        let inner = builder.send().await.map_err(classify)?;
+        let inner = waiting(builder.send()).await.map_err(classify)?;
         Ok(Response { inner })
     }
 
@@ -197,7 +198,7 @@ impl Client {
             .header(header::CONTENT_LENGTH, length)
             .body(reqwest::Body::wrap(outgoing));
         let sending = async {
-            let inner = request.send().await.map_err(classify)?;
+            let inner = waiting(request.send()).await.map_err(classify)?;
             let response = Response { inner };
             Ok(Answer {
                 status: response.status(),

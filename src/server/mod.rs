@@ -23,6 +23,7 @@ use self::service::Service;
 use crate::config::{Config, Tls, Upload};
 use crate::delivery::Delivery;
 use crate::drive::Drive;
+use crate::metrics::Metrics;
 use crate::state::{State, StateError};
 use crate::tree::spool::Spool;
 use crate::tree::{Fetch, PathError, Tree};
@@ -110,11 +111,15 @@ impl Server {
             source,
         })?;
         let tree = Tree::new(&config, drives, state, spool).await?;
+        let metrics = Arc::new(Metrics::default());
+        tree.count_by(&metrics);
         let auth = Auth::new(&config.users, config.server.anonymous)?;
-        let delivery = Arc::new(Delivery::new(tree.clone(), config.proxy.as_ref()).map_err(StartError::Cdn)?);
+        let delivery = Arc::new(
+            Delivery::new(tree.clone(), config.proxy.as_ref(), metrics.clone()).map_err(StartError::Cdn)?,
+        );
         let fetch: Weak<dyn Fetch> = Arc::<Delivery>::downgrade(&delivery);
         tree.fetch_by(fetch);
-        let service = Arc::new(Service::new(&config, auth, tree, delivery)?);
+        let service = Arc::new(Service::new(&config, auth, tree, delivery, metrics)?);
         Ok(Self {
             listeners,
             service,

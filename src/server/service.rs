@@ -28,6 +28,7 @@ use crate::dav::{Ctx, Dav, Refusal, way};
 use crate::delivery::Delivery;
 use crate::drive::Error;
 use crate::metrics::Metrics;
+use crate::metrics::waited::counting;
 use crate::tree::{PathError, Tree, TreePath};
 
 /// Bytes of a worker's question at the most.
@@ -58,6 +59,7 @@ impl Service {
         auth: Auth,
         tree: Arc<Tree>,
         delivery: Arc<Delivery>,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, PathError> {
         Ok(Self {
             prefix: TreePath::from_decoded(&config.server.prefix)?,
@@ -66,7 +68,7 @@ impl Service {
             dav: Dav::new(tree.clone(), &config.server.prefix),
             delivery,
             tree,
-            metrics: Arc::default(),
+            metrics,
         })
     }
 
@@ -77,11 +79,12 @@ impl Service {
     /// Answers a request.
     pub(super) async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Logged> {
         let mut line = AccessLine::begin(&request, peer.address, self.metrics.clone());
-        let mut response = self.route(request, peer, &mut line).await;
+        let (waited, answering) = counting(self.route(request, peer, &mut line));
+        let mut response = answering.await;
         response
             .headers_mut()
             .insert(SERVER, HeaderValue::from_static("dav123"));
-        line.answered(response.status());
+        line.answered(&response, waited.time());
         response.map(|body| Logged::new(body, line))
     }
 

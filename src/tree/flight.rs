@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::drive::{Error, ErrorKind};
+use crate::metrics::waited::waiting;
 
 type Outcome<V> = Option<Result<V, Error>>;
 
@@ -74,7 +75,7 @@ where
                 }
             }
         };
-        let result = match outcome.wait_for(Option::is_some).await {
+        let result = match waiting(outcome.wait_for(Option::is_some)).await {
             Ok(result) => result.clone(),
             Err(_) => None,
         };

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::flight::lock;
 use super::follow::Source;
 use crate::drive::{Drive, Entry, Error, ErrorKind, Id};
+use crate::metrics::waited::waiting;
 
 /// Members handed on at once from a kept listing.
 const CHUNK: usize = 256;
@@ -408,7 +409,7 @@ impl Growing {
             if let Some(found) = look(&lock(&self.state)) {
                 return found;
             }
-            if changed.changed().await.is_err() {
+            if waiting(changed.changed()).await.is_err() {
                 // The sender lives in `self`.
                 std::future::pending::<()>().await;
             }

@@ -43,6 +43,7 @@ use self::turns::Turns;
 use self::waiting::Pending;
 use crate::config::{self, UploadMode};
 use crate::drive::{Drive, Entry, Error, ErrorKind, Id, Kind, Link, LinkWish, Quota};
+use crate::metrics::Metrics;
 use crate::state::State;
 
 /// How long a quota is shown without asking again.
@@ -289,6 +290,11 @@ impl Tree {
     /// Forgets all listings, so that the next request asks anew (SIGHUP).
     pub fn forget_listings(&self) {
         self.listings.clear();
+    }
+
+    /// Counts calls for links from now on.
+    pub fn count_by(&self, metrics: &Metrics) {
+        let _ = self.links.calls.set(metrics.link_calls.clone());
     }
 
     /// Entries and folders in the cache of listings, and links in the cache of links.

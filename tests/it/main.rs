@@ -12,6 +12,7 @@ mod direct;
 mod faults;
 mod kill;
 mod listing;
+mod metrics;
 mod open;
 mod pages;
 mod paging;

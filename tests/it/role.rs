@@ -306,7 +306,7 @@ async fn an_openlist_server_is_an_origin_too() {
     let http = crate::world::client();
     for (key, expected) in [(KEY, 200), ("another-key", 502)] {
         let dir = TempDir::new().unwrap();
-        let proxy = serve_proxy(&dir, &free_address(), &origin, key);
+        let proxy = serve_proxy(&dir, &free_address(), &origin, key, "");
         let url = |path: &str| {
             format!(
                 "{}{path}?sign={}",

@@ -5,7 +5,7 @@ use dav123::sim::{Cloud, Content};
 use hmac::{Hmac, KeyInit, Mac};
 use tempfile::TempDir;
 
-use super::{Server, World, account, header, options};
+use super::{PASSWORD, Server, USER, World, account, header, options};
 
 /// Bytes of the film.
 pub const LEN: u64 = 3_000_001;
@@ -45,7 +45,9 @@ impl Pair {
         )
         .await;
         let dir = TempDir::new().unwrap();
-        let proxy = serve_proxy(&dir, &address, &world.server.url, KEY);
+        // For its metrics.
+        let user = format!("[[user]]\nname = \"{USER}\"\npassword = \"{PASSWORD}\"\n");
+        let proxy = serve_proxy(&dir, &address, &world.server.url, KEY, &user);
         Self {
             world,
             proxy,
@@ -76,6 +78,13 @@ impl Pair {
         self.ask("GET", url, &[]).await
     }
 
+    /// The proxy's metrics.
+    pub async fn metrics(&self) -> String {
+        let url = format!("{}.dav123/metrics", self.proxy.url);
+        let asked = self.world.http.get(url).basic_auth(USER, Some(PASSWORD));
+        asked.send().await.unwrap().text().await.unwrap()
+    }
+
     /// An address signed by the test.
     pub fn sign(&self, path: &str, expires: &str, key: &str) -> String {
         let mut url = url::Url::parse(&self.proxy.url).unwrap();
@@ -84,12 +93,12 @@ impl Pair {
     }
 }
 
-/// Serves nothing but `[proxy]` at an address.
-pub fn serve_proxy(dir: &TempDir, address: &str, origin: &str, key: &str) -> Server {
+/// Serves `[proxy]` at an address, with more sections.
+pub fn serve_proxy(dir: &TempDir, address: &str, origin: &str, key: &str, more: &str) -> Server {
     let config = dir.path().join("dav.toml");
     let state = dir.path().join("state");
     let text = format!(
-        "[server]\nlisten = \"{address}\"\nstate_dir = \"{}\"\n[proxy]\norigin = \"{origin}\"\nsecret = \"{key}\"\n",
+        "[server]\nlisten = \"{address}\"\nstate_dir = \"{}\"\n[proxy]\norigin = \"{origin}\"\nsecret = \"{key}\"\n{more}",
         state.display()
     );
     std::fs::write(&config, text).unwrap();

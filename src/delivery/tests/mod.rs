@@ -124,7 +124,7 @@ impl World {
                 refused: AtomicUsize::new(0),
             }),
             cdn,
-            engine: Engine::new(Duration::from_millis(500), LIMITS).unwrap(),
+            engine: Engine::new(Duration::from_millis(500), LIMITS, Arc::default()).unwrap(),
             resource: Resource {
                 path: TreePath::from_decoded("/drive/电影/film.mkv").unwrap(),
                 mount: Some(Arc::new(mount)),
