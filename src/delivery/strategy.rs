@@ -253,6 +253,8 @@ mod tests {
         assert_eq!(against_link(&kodi, &https, now), None);
         let half_hour = link("https://cdn/x", 1800, true);
         assert!(against_link(&kodi, &half_hour, now).is_some());
-        assert_eq!(against_link(&home, &half_hour, now), None);
+        assert!(against_link(&home, &half_hour, now).is_some());
+        let wget = client("Wget/1.21", "127.0.0.1");
+        assert_eq!(against_link(&wget, &half_hour, now), None);
     }
 }
