@@ -35,11 +35,13 @@ use http::request::Parts;
 use http::{Method, Response};
 use http_body::Frame;
 use http_body_util::{BodyStream, StreamBody};
+use prometheus_client::metrics::counter::Counter;
 
 use self::budget::{Account, Budgets};
 use self::cdn::Cdn;
 use self::client::{Client, Lessons};
 use self::count::{Counted, Counts, delivered};
+use self::origin::Origin;
 use self::precondition::Outcome;
 use self::proxy::Transfer;
 use self::range::{ByteRange, Spec, Wanted};
@@ -69,6 +71,15 @@ pub async fn redirect_refused(link: &Link) -> Option<String> {
     refused.then(|| {
         "the CDN refuses a redirected client, because it sends no Referer; set strategy = \"auto\" or \"proxy\".".to_owned()
     })
+}
+
+/// Asks the origin of `[proxy]` whether it takes this proxy's secret. For `check`.
+///
+/// # Errors
+/// What is wrong with the origin, or with the secret.
+pub async fn origin_takes(proxy: &config::Proxy) -> Result<(), Error> {
+    let cdn = Arc::new(Cdn::new(HEAD_TIMEOUT)?);
+    Origin::new(proxy, cdn, Counter::default()).check().await
 }
 
 /// Answers GET and HEAD of files. Shared by all requests.

@@ -70,6 +70,18 @@ impl Origin {
         }))
     }
 
+    /// Whether the origin answers, and takes the secret. The root is no file, so that this costs no call to 123pan.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Timeout`, `Busy` and `Nonsense` of the origin.
+    pub async fn check(&self) -> Result<(), Error> {
+        let (status, answer, wait) = self.0.exchange(&TreePath::root(), None).await?;
+        match status {
+            401 | 429 | 502..=504 => Err(said(status, &answer.message, wait)),
+            _ => Ok(()),
+        }
+    }
+
     /// A link for a file; another one than `wish.refused`.
     ///
     /// # Errors
@@ -103,6 +115,20 @@ impl Origin {
 
 impl Inner {
     async fn ask(&self, path: &TreePath, refused: Option<&Link>) -> Result<Grant, Error> {
+        let (status, answer, wait) = self.exchange(path, refused).await?;
+        if status != 200 {
+            return Err(said(status, &answer.message, wait));
+        }
+        let data = answer.data.ok_or_else(nonsense)?;
+        Ok(granted(path, data, SystemTime::now()))
+    }
+
+    /// One call: the status, what was said, and how long to wait before the next.
+    async fn exchange(
+        &self,
+        path: &TreePath,
+        refused: Option<&Link>,
+    ) -> Result<(i64, Answer, Option<Duration>), Error> {
         self.calls.inc();
         let mut call = serde_json::json!({ "path": path.to_string() });
         if let (Some(call), Some(link)) = (call.as_object_mut(), refused) {
@@ -127,13 +153,9 @@ impl Inner {
             200 => answer.code,
             status => i64::from(status),
         };
-        if status != 200 {
-            let wait = head.headers.get(RETRY_AFTER);
-            let wait = wait.and_then(|value| value.to_str().ok()?.parse().ok());
-            return Err(said(status, &answer.message, wait.map(Duration::from_secs)));
-        }
-        let data = answer.data.ok_or_else(nonsense)?;
-        Ok(granted(path, data, SystemTime::now()))
+        let wait = head.headers.get(RETRY_AFTER);
+        let wait = wait.and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok((status, answer, wait.map(Duration::from_secs)))
     }
 }
 

@@ -249,3 +249,29 @@ async fn a_proxy_counts_under_its_own_name_and_waits_for_its_origin() {
         ],
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_is_documented_in_both_languages() {
+    let world = world().await;
+    // What has no labels yet is not shown.
+    world.get("/proxy/film.mkv").await.bytes().await.unwrap();
+    let text = metrics(&world).await;
+    let typed = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let names = typed.filter_map(|line| {
+        let (name, kind) = line.split_once(' ')?;
+        Some(if kind == "counter" {
+            format!("`{name}_total`")
+        } else {
+            format!("`{name}`")
+        })
+    });
+    let names: Vec<String> = names.collect();
+    assert!(names.len() > 10, "{names:?}");
+    for readme in ["README.md", "README.zh-CN.md"] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(readme);
+        let readme = std::fs::read_to_string(path).unwrap();
+        for name in &names {
+            assert!(readme.contains(name), "{name}");
+        }
+    }
+}

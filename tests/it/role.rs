@@ -6,7 +6,7 @@ use dav123::sim::{Content, Fault, FaultKind, RefererRule};
 use tempfile::TempDir;
 
 use crate::world::pair::{FILM, KEY, LEN, Pair, free_address, serve_proxy, signature};
-use crate::world::{eventually, header};
+use crate::world::{eventually, header, run};
 
 fn now() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()
@@ -328,4 +328,35 @@ async fn an_openlist_server_is_an_origin_too() {
             assert!(answer.text().await.unwrap().contains("proxy.secret"));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_whether_the_origin_takes_the_secret() {
+    let pair = Pair::start(|_| {}).await;
+    let origin = pair.world.server.url.clone();
+    let nobody = format!("http://{}", free_address());
+    for (origin, key, code, said) in [
+        (&*origin, KEY, 0, "ok  [proxy]  origin  proxy  link "),
+        (
+            &*origin,
+            "another-key",
+            1,
+            "FAIL [proxy] origin: The origin refuses this proxy",
+        ),
+        (
+            &*nobody,
+            KEY,
+            1,
+            "FAIL [proxy] origin: The origin cannot be reached",
+        ),
+    ] {
+        let dir = TempDir::new().unwrap();
+        let config = dir.path().join("dav.toml");
+        let text = format!("[proxy]\norigin = \"{origin}\"\nsecret = \"{key}\"\n");
+        std::fs::write(&config, text).unwrap();
+        let ran = run(&["check", "--config", config.to_str().unwrap()], "");
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert!(ran.out.starts_with(said), "{ran:?}");
+    }
+    assert_eq!(pair.world.calls("download_info"), 0);
 }
