@@ -108,7 +108,7 @@ impl Delivery {
     /// Answers a signed request; `path` is its whole path.
     ///
     /// # Errors
-    /// `Forbidden` for a signature that is wrong or over; what the origin says; what a streamed file gives.
+    /// `Forbidden` for a signature that is wrong or over, and for a method that reads no file; what the origin says; what a streamed file gives.
     pub async fn signed(
         &self,
         request: &Parts,
@@ -121,6 +121,12 @@ impl Delivery {
         };
         if request.method == Method::OPTIONS {
             return Ok(preflight());
+        }
+        if request.method != Method::GET && request.method != Method::HEAD {
+            return Err(Error::new(
+                ErrorKind::Forbidden,
+                "This dav123 is the proxy of another one; it only serves files under signed addresses.",
+            ));
         }
         let sign = sign(request.uri.query()).unwrap_or_default();
         verify(&role.secret, path, sign, SystemTime::now()).map_err(forbidden)?;

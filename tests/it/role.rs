@@ -116,6 +116,17 @@ async fn only_the_right_signature_opens_and_only_until_its_time() {
         assert_eq!(pair.get(&escaped).await.status(), 200, "{escaped}");
     }
     let log = pair.proxy.log();
+    // The link itself, as the proxy got it.
+    let call = pair.world.http.post(pair.world.url("/api/fs/link"));
+    let call = call.header("authorization", KEY);
+    let call = call.body(serde_json::json!({ "path": path }).to_string());
+    let link: serde_json::Value =
+        serde_json::from_str(&call.send().await.unwrap().text().await.unwrap()).unwrap();
+    let query = link["data"]["url"].as_str().unwrap().split_once('?').unwrap().1;
+    assert!(
+        log.contains("path=/drive/") && !log.contains(query),
+        "no link is logged"
+    );
     assert!(
         !log.contains(KEY) && !log.contains("sign="),
         "no secret is logged"
@@ -225,7 +236,10 @@ async fn the_cdn_is_let_go_when_the_client_leaves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_of_the_origin_or_the_cdn_has_its_status() {
-    let mut pair = Pair::start(|_| {}).await;
+    let mut pair = Pair::start(|cloud| {
+        cloud.add_file("/second.mkv", "second");
+    })
+    .await;
     let until = (now() + 60).to_string();
     let status =
         async |pair: &Pair, path: &str| pair.get(&pair.sign(path, &until, KEY)).await.status().as_u16();
@@ -239,6 +253,13 @@ async fn a_failure_of_the_origin_or_the_cdn_has_its_status() {
     let answer = pair.get(&pair.sign("/drive/电影/a b.mkv", &until, KEY)).await;
     assert_eq!(answer.status(), 502);
     assert!(answer.text().await.unwrap().contains("city"));
+    pair.world.cloud.settings().city = dav123::sim::CityRule::Off;
+    let slow = FaultKind::Status(429, Some(90));
+    pair.world.cloud.fault(Fault::forever("download_info", slow));
+    let busy = pair.get(&pair.sign("/drive/second.mkv", &until, KEY)).await;
+    assert_eq!(busy.status(), 503);
+    let wait: u64 = header(&busy, "retry-after").parse().unwrap();
+    assert!((60..=90).contains(&wait), "{wait}");
     pair.world.server.kill();
     let answer = pair.get(&pair.sign("/drive/other.txt", &until, KEY)).await;
     assert_eq!(answer.status(), 504);
@@ -264,19 +285,30 @@ async fn foreign() -> String {
             let lower = text.to_ascii_lowercase();
             let authorized = lower.contains(&format!("authorization: {KEY}\r\n"));
             let (status, more, body) = if text.starts_with("POST /api/fs/link ") {
-                let body = match (authorized, text.contains("\"/m/film.mkv\"")) {
+                let name = ["raw", "hop"]
+                    .into_iter()
+                    .find(|name| text.contains(&format!("\"/m/{name}.mkv\"")));
+                let body = match (authorized, name) {
                     (false, _) => r#"{"code":401,"message":"token is invalidated","data":null}"#.to_owned(),
-                    (_, false) => r#"{"code":500,"message":"object not found","data":null}"#.to_owned(),
-                    _ => format!(
-                        r#"{{"code":200,"message":"success","data":{{"url":"{own}/raw?s=1","header":{{"User-Agent":["pan.agent"],"Cookie":["a=1"]}}}}}}"#
+                    (_, None) => r#"{"code":500,"message":"object not found","data":null}"#.to_owned(),
+                    (_, Some(name)) => format!(
+                        r#"{{"code":200,"message":"success","data":{{"url":"{own}/{name}?s=1","header":{{"User-Agent":["pan.agent"],"Cookie":["a=1"]}}}}}}"#
                     ),
                 };
                 ("200 OK", "content-type: application/json".to_owned(), body)
             } else if !lower.contains("user-agent: pan.agent\r\n")
-                || !lower.contains("cookie: a=1\r\n")
+                // The cookie is for the host of the link alone.
+                || lower.contains("cookie: a=1\r\n") == lower.starts_with("get /elsewhere ")
                 || authorized
             {
                 ("403 Forbidden", "x: y".to_owned(), "no".to_owned())
+            } else if lower.starts_with("get /hop?") {
+                let elsewhere = own.replace("127.0.0.1", "localhost");
+                (
+                    "302 Found",
+                    format!("location: {elsewhere}/elsewhere"),
+                    String::new(),
+                )
             } else if lower.contains("range: bytes=0-0\r\n") {
                 (
                     "206 Partial Content",
@@ -314,10 +346,12 @@ async fn an_openlist_server_is_an_origin_too() {
                 signature(&format!("/{path}"), "0", key)
             )
         };
-        let head = http.head(url("m/film.mkv")).send().await.unwrap();
+        let head = http.head(url("m/raw.mkv")).send().await.unwrap();
         assert_eq!(head.status(), expected);
-        let answer = http.get(url("m/film.mkv")).send().await.unwrap();
+        let answer = http.get(url("m/raw.mkv")).send().await.unwrap();
         assert_eq!(answer.status(), expected);
+        let hop = http.get(url("m/hop.mkv")).send().await.unwrap();
+        assert_eq!(hop.status(), expected, "a cookie went to another host");
         let other = http.get(url("m/other.mkv")).send().await.unwrap();
         assert_eq!(other.status(), 502, "a code alone says too little for 404");
         if expected == 200 {
