@@ -1,5 +1,7 @@
 //! Every metric: name, unit, labels, in one list. Served as Prometheus text at `/.dav123/metrics`.
 
+pub mod waited;
+
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -38,10 +40,19 @@ pub struct Queue {
     pub urgency: &'static str,
 }
 
-/// Label of what belongs to a mount as a whole.
+/// Labels of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Halted {
-    /// Path of the mount.
+pub struct Delivered {
+    /// Path of the mount as configured.
+    pub mount: String,
+    /// The way that was taken: `redirect`, `proxy` or `proxy-url`.
+    pub strategy: &'static str,
+}
+
+/// The label of what is counted by mount.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfMount {
+    /// Path of the mount as configured, or `[proxy]`.
     pub mount: String,
 }
 
@@ -57,6 +68,20 @@ pub struct Metrics {
     pub running: Gauge,
     /// `dav123_wrong_sign_ins_total`: wrong names or passwords.
     pub wrong_sign_ins: Counter,
+    /// `dav123_deliveries_total`: GETs of files by mount and the way taken.
+    pub deliveries: Family<Delivered, Counter>,
+    /// `dav123_delivered_bytes_total`: bytes streamed, or for which a client was sent elsewhere.
+    pub delivered: Family<Delivered, Counter>,
+    /// `dav123_streams_running`: downloads that are being streamed.
+    pub streams: Family<OfMount, Gauge>,
+    /// `dav123_link_calls_total`: links asked from 123pan, or from the origin of a proxy.
+    pub link_calls: Family<OfMount, Counter>,
+    /// `dav123_resumes_total`: streams opened again at the byte where they broke.
+    pub resumes: Family<OfMount, Counter>,
+    /// `dav123_probes_total`: questions to the CDN whether a redirected client would get the file.
+    pub probes: Family<OfMount, Counter>,
+    /// `dav123_refusals_total`: links that the CDN refused.
+    pub refusals: Family<OfMount, Counter>,
     /// `dav123_listing_entries`: entries and folders in the listing cache.
     pub listing_entries: Gauge,
     /// `dav123_links`: links in the link cache.
@@ -66,7 +91,7 @@ pub struct Metrics {
     /// `dav123_calls_waiting`: calls that wait for their turn at an endpoint.
     pub waiting: Family<Queue, Gauge>,
     /// `dav123_calls_halted`: 1 while risk control or a ban stops a mount's calls.
-    pub halted: Family<Halted, Gauge>,
+    pub halted: Family<OfMount, Gauge>,
 }
 
 impl Default for Metrics {
@@ -77,6 +102,13 @@ impl Default for Metrics {
             sent: Counter::default(),
             running: Gauge::default(),
             wrong_sign_ins: Counter::default(),
+            deliveries: Family::default(),
+            delivered: Family::default(),
+            streams: Family::default(),
+            link_calls: Family::default(),
+            resumes: Family::default(),
+            probes: Family::default(),
+            refusals: Family::default(),
             listing_entries: Gauge::default(),
             links: Gauge::default(),
             pace: Family::default(),
@@ -105,6 +137,42 @@ impl Default for Metrics {
             "Wrong names or passwords",
             metrics.wrong_sign_ins.clone(),
         );
+        registry.register(
+            "deliveries",
+            "GETs of files by mount and the way taken",
+            metrics.deliveries.clone(),
+        );
+        registry.register_with_unit(
+            "delivered",
+            "File bytes streamed, or asked for by a client that was sent elsewhere",
+            Unit::Bytes,
+            metrics.delivered.clone(),
+        );
+        registry.register(
+            "streams_running",
+            "Downloads that are being streamed",
+            metrics.streams.clone(),
+        );
+        for (name, help, family) in [
+            (
+                "link_calls",
+                "Links asked from 123pan or from the origin",
+                &metrics.link_calls,
+            ),
+            (
+                "resumes",
+                "Streams opened again at the byte where they broke",
+                &metrics.resumes,
+            ),
+            (
+                "probes",
+                "Questions to the CDN whether a redirected client would get the file",
+                &metrics.probes,
+            ),
+            ("refusals", "Links that the CDN refused", &metrics.refusals),
+        ] {
+            registry.register(name, help, family.clone());
+        }
         registry.register(
             "listing_entries",
             "Entries and folders in the listing cache",

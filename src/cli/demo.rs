@@ -244,6 +244,7 @@ fn config(known: &Known, listen: String, dir: &Path, password: &str) -> Config {
             root: "/".into(),
             access: Access::ReadWrite,
         }],
+        proxy: None,
         mounts: vec![
             mount("drive", Source::Account(account.clone()), Strategy::Redirect),
             mount(PROXIED, Source::Account(account), Strategy::Proxy),

@@ -12,7 +12,7 @@ use super::{Failure, login, say, wrong_mount};
 /// Reads the configuration and serves it.
 pub async fn run(file: &Path) -> Result<ExitCode, Failure> {
     let config = config::load(file)?;
-    if config.mounts.is_empty() {
+    if config.mounts.is_empty() && config.proxy.is_none() {
         tracing::warn!("The configuration has no [[mount]]: the tree is empty.");
     }
     login::remind(&config);

@@ -33,7 +33,8 @@ const STRATEGIES: &[(&str, Strategy)] = &[
     ("auto", Strategy::Auto),
 ];
 
-const URL: &str = "a URL that begins with http:// or https://";
+/// What a URL looks like, for messages.
+pub const URL: &str = "a URL that begins with http:// or https://";
 
 /// Reads the delivery settings of a mount.
 pub fn delivery(section: &mut Section<'_>) -> Delivery {
@@ -141,7 +142,7 @@ pub fn endpoints(mut section: Section<'_>) -> Endpoints {
 }
 
 /// A URL below which others lie: `http` or `https`, a host, no query, no trailing slash.
-fn base_url(text: &str) -> Option<String> {
+pub fn base_url(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
     let is_base = matches!(url.scheme(), "http" | "https")
         && url.has_host()

@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::Path;
 
 use super::section::{Problem, Reader, document};
-use super::{Config, mount, secret, server};
+use super::{Config, mount, proxy, secret, server};
 
 /// Keys of the file itself.
-pub const TOP: &[&str] = &["server", "cache", "upload", "user", "mount"];
+pub const TOP: &[&str] = &["server", "cache", "upload", "user", "mount", "proxy"];
 
 /// Why a configuration cannot be used: everything that was found, one problem a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +97,10 @@ fn config<'r>(reader: &'r Reader<'r>, text: &'r str) -> Option<Config> {
     let cache = server::cache(root.table_or_empty("cache"));
     let user_is_there = root.has("user");
     let users = server::users(root.tables("user"));
-    if !user_is_there && server.anonymous.is_none() {
+    // A proxy without mounts has no tree to sign in to.
+    let only_proxy = root.has("proxy") && !root.has("mount");
+    let proxy = root.table("proxy").and_then(proxy::proxy);
+    if !user_is_there && server.anonymous.is_none() && !only_proxy {
         root.problem(
             "user",
             "missing; expected one [[user]] at least, or server.anonymous = \"read-only\" or \"read-write\"",
@@ -110,5 +113,6 @@ fn config<'r>(reader: &'r Reader<'r>, text: &'r str) -> Option<Config> {
         upload,
         users,
         mounts,
+        proxy,
     })
 }

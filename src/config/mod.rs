@@ -8,6 +8,7 @@ mod delivery;
 mod file;
 mod mount;
 mod outbound;
+mod proxy;
 mod secret;
 mod section;
 mod server;
@@ -40,6 +41,24 @@ pub struct Config {
     pub users: Vec<User>,
     /// `[[mount]]`, in their order; paths are unique.
     pub mounts: Vec<Mount>,
+    /// `[proxy]`
+    pub proxy: Option<Proxy>,
+}
+
+impl Config {
+    /// Whether it is the proxy of another dav123 and nothing else.
+    pub fn only_proxy(&self) -> bool {
+        self.proxy.is_some() && self.mounts.is_empty()
+    }
+}
+
+/// Which dav123 this one fetches files for, as its mounts with strategy `proxy-url` say.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// Its address, without a trailing slash.
+    pub origin: String,
+    /// The `proxy_secret` of its mounts.
+    pub secret: SecretString,
 }
 
 /// Where and how to listen, and where to keep state.

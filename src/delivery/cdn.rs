@@ -4,27 +4,32 @@
 //! memory pull apart: the *wide* one reads with large buffers and serves the first streams, the *narrow* one
 //! reads 32 KiB at a time, so that a thousand slow readers fit into little memory.
 //!
-//! A request carries `Range`, `Referer` where the link demands one, our own `User-Agent` and `Accept`; nothing
+//! A request carries `Range`, `Referer` and whatever else the link demands, our own `User-Agent` and `Accept`; nothing
 //! of the client's: neither credentials nor cookies nor conditions. Redirects are followed by hand, a few.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, HeaderValue, LOCATION, RANGE, REFERER, USER_AGENT};
-use http::{Request, Response, Uri};
-use http_body_util::Empty;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST,
+    HeaderName, HeaderValue, LOCATION, RANGE, REFERER, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+};
+use http::{Method, Request, Response, Uri};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connect::Connect;
 use super::redirect::printable;
 use crate::config::Outbound;
 use crate::drive::{Error, ErrorKind};
+use crate::metrics::waited::waiting;
 
 /// Streams that read with large buffers (about 1.2 MB each when the client is slow).
 const WIDE_STREAMS: usize = 32;
@@ -34,10 +39,23 @@ const NARROW_BUFFER: usize = 32 * 1024;
 const MAX_HOPS: usize = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_CONNECTION: Duration = Duration::from_secs(50);
+/// How we present ourselves.
+const OURS: HeaderValue = HeaderValue::from_static(concat!("dav123/", env!("CARGO_PKG_VERSION")));
+/// Headers that are said by the connection and the range, never by a link.
+const OUR_CONCERN: [HeaderName; 8] = [
+    ACCEPT_ENCODING,
+    CONNECTION,
+    CONTENT_LENGTH,
+    HOST,
+    RANGE,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
 /// Idle connections kept to one host.
 const IDLE_PER_HOST: usize = 32;
 
-type HyperClient = Client<HttpsConnector<Connect>, Empty<Bytes>>;
+type HyperClient = Client<HttpsConnector<Connect>, Full<Bytes>>;
 
 /// The two clients.
 #[derive(Debug)]
@@ -63,6 +81,8 @@ pub struct Ask<'a> {
     pub range: Option<&'a str>,
     /// Value of `Referer`.
     pub referer: Option<&'a str>,
+    /// What the link wants beside that ([`crate::drive::Link::headers`]).
+    pub headers: &'a [(String, String)],
 }
 
 impl Cdn {
@@ -126,8 +146,9 @@ impl Cdn {
     /// `Unreachable`, `Timeout`; `Nonsense` for a URL that is none and for too many redirects.
     pub async fn get(&self, lane: &Lane, ask: Ask<'_>) -> Result<Response<Incoming>, Error> {
         let mut uri = parse(ask.url)?;
+        let mut home = true;
         for _ in 0..=MAX_HOPS {
-            let response = self.send(lane, uri.clone(), ask).await?;
+            let response = self.send(lane, uri.clone(), ask, home).await?;
             let status = response.status().as_u16();
             let Some(location) = response.headers().get(LOCATION) else {
                 return Ok(response);
@@ -135,7 +156,9 @@ impl Cdn {
             if !matches!(status, 301 | 302 | 303 | 307 | 308) {
                 return Ok(response);
             }
-            uri = follow(&uri, location)?;
+            let next = follow(&uri, location)?;
+            home &= next.authority() == uri.authority();
+            uri = next;
         }
         Err(Error::new(
             ErrorKind::Nonsense,
@@ -143,15 +166,49 @@ impl Cdn {
         ))
     }
 
-    async fn send(&self, lane: &Lane, uri: Uri, ask: Ask<'_>) -> Result<Response<Incoming>, Error> {
-        let mut request = Request::new(Empty::new());
+    /// Sends a POST of JSON to another dav123, and follows no redirect: `authorization` is for that one alone.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Timeout`; `Nonsense` for a URL that is none and a value that is no header.
+    pub async fn post(
+        &self,
+        url: &str,
+        authorization: &SecretString,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Error> {
+        let mut authorization = HeaderValue::from_str(authorization.expose_secret()).map_err(|_| no_url())?;
+        authorization.set_sensitive(true);
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = parse(url)?;
+        let headers = request.headers_mut();
+        headers.insert(USER_AGENT, OURS);
+        headers.insert(AUTHORIZATION, authorization);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.request(&self.narrow, request).await
+    }
+
+    async fn send(
+        &self,
+        lane: &Lane,
+        uri: Uri,
+        ask: Ask<'_>,
+        home: bool,
+    ) -> Result<Response<Incoming>, Error> {
+        let mut request = Request::new(Full::default());
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
-        headers.insert(
-            USER_AGENT,
-            HeaderValue::from_static(concat!("dav123/", env!("CARGO_PKG_VERSION"))),
-        );
+        headers.insert(USER_AGENT, OURS);
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        for (name, value) in ask.headers {
+            let header = (HeaderName::try_from(name), HeaderValue::from_str(value));
+            if let (Ok(name), Ok(value)) = header
+                && !OUR_CONCERN.contains(&name)
+                && (home || ![AUTHORIZATION, COOKIE].contains(&name))
+            {
+                headers.insert(name, value);
+            }
+        }
         for (name, value) in [(RANGE, ask.range), (REFERER, ask.referer)] {
             if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
                 headers.insert(name, value);
@@ -162,7 +219,15 @@ impl Cdn {
         } else {
             &self.narrow
         };
-        match tokio::time::timeout(self.head_timeout, client.request(request)).await {
+        self.request(client, request).await
+    }
+
+    async fn request(
+        &self,
+        client: &HyperClient,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Error> {
+        match waiting(tokio::time::timeout(self.head_timeout, client.request(request))).await {
             Err(_) => Err(Error::new(
                 ErrorKind::Timeout,
                 "123pan's CDN did not answer in time; try again.",

@@ -9,6 +9,8 @@ mod budget;
 mod cdn;
 mod client;
 mod connect;
+mod count;
+mod origin;
 mod precondition;
 mod proxy;
 mod proxy_url;
@@ -17,6 +19,7 @@ mod recent;
 mod redirect;
 mod referer;
 mod representation;
+mod role;
 mod strategy;
 #[cfg(test)]
 mod tests;
@@ -33,24 +36,29 @@ use http::request::Parts;
 use http::{Method, Response};
 use http_body::Frame;
 use http_body_util::{BodyStream, StreamBody};
+use prometheus_client::metrics::counter::Counter;
 
 use self::budget::{Account, Budgets};
 use self::cdn::{Cdn, Cdns};
 use self::client::{Client, Lessons};
+use self::count::{Counted, Counts, delivered};
+use self::origin::Origin;
 use self::precondition::Outcome;
 use self::proxy::Transfer;
 use self::range::{ByteRange, Spec, Wanted};
 use self::referer::Referers;
 use self::representation::Representation;
+use self::role::Role;
 use self::strategy::{Case, Experience, Way};
 use self::upstream::{Limits, LinkFuture, Links, Refused, Source, Want};
 use crate::body::Body;
-use crate::config::Strategy;
+use crate::config::{self, Strategy};
 use crate::drive::{Content, DriveFuture, Error, ErrorKind, Link, LinkWish};
+use crate::metrics::Metrics;
 use crate::tree::{Fetch, FileStream, Mount, Resource, Tree};
 
 /// Says on every GET that left from here which strategy answered it.
-const DELIVERY: HeaderName = HeaderName::from_static("x-dav123-delivery");
+pub const DELIVERY: HeaderName = HeaderName::from_static("x-dav123-delivery");
 /// How long the CDN may take to begin its answer.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A worker fetches at once; its link need not live long.
@@ -66,11 +74,21 @@ pub async fn redirect_refused(link: &Link) -> Option<String> {
     })
 }
 
+/// Asks the origin of `[proxy]` whether it takes this proxy's secret. For `check`.
+///
+/// # Errors
+/// What is wrong with the origin, or with the secret.
+pub async fn origin_takes(proxy: &config::Proxy) -> Result<(), Error> {
+    let cdn = Arc::new(Cdn::new(HEAD_TIMEOUT, None)?);
+    Origin::new(proxy, cdn, Counter::default()).check().await
+}
+
 /// Answers GET and HEAD of files. Shared by all requests.
 #[derive(Debug)]
 pub struct Delivery {
     tree: Arc<Tree>,
     engine: Engine,
+    role: Option<Role>,
 }
 
 /// All of it but the tree.
@@ -79,6 +97,7 @@ struct Engine {
     experience: Experience,
     budgets: Budgets,
     limits: Limits,
+    metrics: Arc<Metrics>,
 }
 
 /// The links of one file of the tree.
@@ -99,14 +118,17 @@ impl Links for TreeLinks {
 }
 
 impl Delivery {
-    /// Nothing is connected and nothing learned yet.
+    /// Nothing is connected and nothing learned yet. With `proxy` it answers signed URLs of another dav123 too.
     ///
     /// # Errors
     /// `Unsupported` if the TLS library refuses its own defaults.
-    pub fn new(tree: Arc<Tree>) -> Result<Self, Error> {
+    pub fn new(tree: Arc<Tree>, proxy: Option<&config::Proxy>, metrics: Arc<Metrics>) -> Result<Self, Error> {
+        let engine = Engine::new(HEAD_TIMEOUT, Limits::default(), metrics)?;
+        let cdn = engine.experience.cdns.of(None)?;
         Ok(Self {
             tree,
-            engine: Engine::new(HEAD_TIMEOUT, Limits::default())?,
+            role: proxy.map(|proxy| Role::new(proxy, cdn, &engine.metrics)),
+            engine,
         })
     }
 
@@ -145,7 +167,8 @@ impl Delivery {
             return proxy_url::unauthorized();
         }
         let link = async {
-            let file = self.tree.resolve(&proxy_url::asked_path(&body)?).await?;
+            let asked = proxy_url::asked(&body)?;
+            let file = self.tree.resolve(&asked.path).await?;
             let opens = |mount: &Arc<Mount>| proxy_url::opens(&mount.settings.delivery, token);
             if !file.mount.as_ref().is_some_and(opens) {
                 return Err(Error::new(
@@ -158,12 +181,13 @@ impl Delivery {
             }
             let wish = LinkWish {
                 at_least: WORKER_LINK_LIFE,
-                refused: None,
+                refused: asked.refused,
             };
-            self.tree.link(&file, wish).await
+            let link = self.tree.link(&file, wish).await?;
+            Ok((link, file))
         };
         match link.await {
-            Ok(link) => proxy_url::granted(&link, &self.engine.experience.referers),
+            Ok((link, file)) => proxy_url::granted(&link, &file.entry, &self.engine.experience.referers),
             Err(error) => proxy_url::refused(&error),
         }
     }
@@ -193,7 +217,7 @@ impl Fetch for Delivery {
 }
 
 impl Engine {
-    fn new(head_timeout: Duration, limits: Limits) -> Result<Self, Error> {
+    fn new(head_timeout: Duration, limits: Limits, metrics: Arc<Metrics>) -> Result<Self, Error> {
         Ok(Self {
             experience: Experience {
                 cdns: Cdns::new(head_timeout)?,
@@ -202,6 +226,7 @@ impl Engine {
             },
             budgets: Budgets::default(),
             limits,
+            metrics,
         })
     }
 
@@ -260,21 +285,21 @@ impl Engine {
             from_start: spec.is_none_or(|spec| matches!(spec, Spec::From(0, _))),
             client,
             links: &*links,
+            counts: &Counts::of(&self.metrics, &mount.settings.path),
         };
         let (way, why) = strategy::decide(&case, &self.experience).await?;
         let now = SystemTime::now();
-        let (name, mut response) = match way {
+        let at = &mount.settings.path;
+        let (strategy, mut response) = match way {
             Way::Redirect(link) => {
-                count(account.as_deref(), &file, spec);
                 let response = redirect::found(link.expose(), link.until, now)?;
-                (Strategy::Redirect.name(), response)
+                (Strategy::Redirect, response)
             }
             Way::ProxyUrl => match (&delivery.proxy_url, &delivery.proxy_secret) {
                 (Some(base), Some(secret)) => {
-                    count(account.as_deref(), &file, spec);
                     let until = now + proxy_url::SIGNED_FOR;
                     let url = proxy_url::signed(base, secret, &resource.path, until);
-                    (Strategy::ProxyUrl.name(), redirect::found(&url, until, now)?)
+                    (Strategy::ProxyUrl, redirect::found(&url, until, now)?)
                 }
                 _ => {
                     return Err(Error::new(
@@ -289,10 +314,17 @@ impl Engine {
                     size: file.size,
                     link,
                 };
-                let response = self.stream(&file, mount, want, links, account).await?;
-                (Strategy::Proxy.name(), response)
+                let response = self.stream(&file, mount, want, links, account.clone()).await?;
+                let count = |body| Body::stream(Counted::new(body, &self.metrics, at));
+                (Strategy::Proxy, response.map(count))
             }
         };
+        let elsewhere = match strategy {
+            Strategy::Redirect | Strategy::ProxyUrl => count(account.as_deref(), &file, spec),
+            _ => 0,
+        };
+        delivered(&self.metrics, at, strategy, elsewhere);
+        let name = strategy.name();
         tracing::debug!(file = %resource.path, agent = client.agent, delivery = name, "delivery decided: {why}");
         response
             .headers_mut()
@@ -321,6 +353,7 @@ impl Engine {
             mount: mount.settings.path.clone(),
             media_type: file.media_type.clone(),
             limits: self.limits,
+            counts: Counts::of(&self.metrics, &mount.settings.path),
         });
         let partial = want.spec.is_some();
         let opened = match source.open(want).await {
@@ -355,16 +388,17 @@ fn local(file: &Representation, content: &dyn Content, spec: Option<Spec>) -> Re
     }
 }
 
-/// Counts what a redirected client will fetch: all that it asked for.
-fn count(account: Option<&Account>, file: &Representation, spec: Option<Spec>) {
-    let (Some(account), Some(size)) = (account, file.size) else {
-        return;
+/// Counts what a redirected client will fetch: all that it asked for, in bytes.
+fn count(account: Option<&Account>, file: &Representation, spec: Option<Spec>) -> u64 {
+    let bytes = match (file.size, spec) {
+        (None, _) => return 0,
+        (Some(size), Some(spec)) => spec.resolve(size).map_or(0, ByteRange::length),
+        (Some(size), None) => size,
     };
-    let bytes = match spec {
-        Some(spec) => spec.resolve(size).map_or(0, ByteRange::length),
-        None => size,
-    };
-    account.add(bytes, SystemTime::now());
+    if let Some(account) = account {
+        account.add(bytes, SystemTime::now());
+    }
+    bytes
 }
 
 fn is_a_folder() -> Error {

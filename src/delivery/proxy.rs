@@ -146,6 +146,7 @@ impl Transfer {
                 .max(at_least),
         };
         self.resumes += 1;
+        self.source.counts.resumes.inc();
         self.resumed_at = self.next;
         let source = Arc::clone(&self.source);
         let want = Want {

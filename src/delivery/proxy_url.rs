@@ -3,15 +3,16 @@
 //! URL, signature and call are those of the OpenList proxy workers (peers.md 1.2 and 1.3), so that a deployed
 //! one works with dav123 as its origin. Unlike there, signatures end, and errors have true HTTP statuses.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
@@ -19,7 +20,7 @@ use subtle::{Choice, ConstantTimeEq};
 use super::referer::Referers;
 use crate::body::Body;
 use crate::config::{Delivery, Strategy};
-use crate::drive::{Error, ErrorKind, Link};
+use crate::drive::{Entry, Error, ErrorKind, Link, Retry};
 use crate::tree::{Mount, TreePath};
 
 /// How long a signature is good.
@@ -62,6 +63,36 @@ fn sign(token: &SecretString, path: &str, expires: u64) -> String {
     format!("{}:{expires}", URL_SAFE.encode(mac.finalize().into_bytes()))
 }
 
+/// Why a signed URL is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsigned {
+    /// No signature, or not one of this path and key.
+    Wrong,
+    /// It was right, and its time is over.
+    Expired,
+}
+
+/// Checks the signature of a path: `sign` is the value of the query as written. A time of 0 never ends.
+///
+/// # Errors
+/// See [`Unsigned`]; whether the time is over is told only to those who have a right signature.
+pub fn verify(token: &SecretString, path: &TreePath, sign: &str, now: SystemTime) -> Result<(), Unsigned> {
+    let sign = percent_decode_str(sign).decode_utf8_lossy();
+    let until = sign.rsplit_once(':').and_then(|(_, until)| until.parse().ok());
+    let Some(until) = until else {
+        return Err(Unsigned::Wrong);
+    };
+    let right = self::sign(token, &path.to_string(), until);
+    if right.is_empty() || !bool::from(right.as_bytes().ct_eq(sign.as_bytes())) {
+        return Err(Unsigned::Wrong);
+    }
+    let now = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    if until != 0 && until <= now {
+        return Err(Unsigned::Expired);
+    }
+    Ok(())
+}
+
 /// Whether the files of a mount may be asked for with this token.
 pub fn opens(delivery: &Delivery, token: &str) -> bool {
     let equal = delivery.proxy_secret.as_ref().map_or(Choice::from(0), |secret| {
@@ -87,34 +118,65 @@ pub fn opens_any<'a>(mounts: impl Iterator<Item = &'a Mount>, token: &str) -> bo
     })
 }
 
-/// The path that a call asks for.
+/// What a worker asks for.
+#[derive(Debug)]
+pub struct Asked {
+    /// The file.
+    pub path: TreePath,
+    /// A link that the CDN refused: said by another dav123, not by the OpenList family.
+    pub refused: Option<Arc<Link>>,
+}
+
+/// Reads a call.
 ///
 /// # Errors
 /// `BadName` where the body is not `{"path": "/…"}`.
-pub fn asked_path(body: &Bytes) -> Result<TreePath, Error> {
+pub fn asked(body: &Bytes) -> Result<Asked, Error> {
     #[derive(serde::Deserialize)]
     struct Call {
         path: String,
+        refused: Option<String>,
     }
     let call: Option<Call> = (body.len() <= MAX_BODY)
         .then(|| serde_json::from_slice(body).ok())
         .flatten();
-    call.and_then(|call| TreePath::from_decoded(&call.path).ok())
-        .ok_or_else(|| {
-            Error::new(
-                ErrorKind::BadName,
-                "The body must be a JSON object whose path is that of a file.",
-            )
-        })
+    call.and_then(|call| {
+        let refused = call.refused.map(|url| {
+            Arc::new(Link {
+                url: url.into(),
+                until: UNIX_EPOCH,
+                referers: Vec::new(),
+                headers: Vec::new(),
+                open_to_all: false,
+            })
+        });
+        let path = TreePath::from_decoded(&call.path).ok()?;
+        Some(Asked { path, refused })
+    })
+    .ok_or_else(|| {
+        Error::new(
+            ErrorKind::BadName,
+            "The body must be a JSON object whose path is that of a file.",
+        )
+    })
 }
 
-/// The answer with the link, and the headers that the CDN demands.
-pub fn granted(link: &Link, referers: &Referers) -> Response<Body> {
+/// The answer with the link, and the headers that the CDN demands. Beside them, for another dav123: what is known of
+/// the file, and until when the link is good.
+pub fn granted(link: &Link, file: &Entry, referers: &Referers) -> Response<Body> {
     let mut header = serde_json::Map::new();
-    if let Some(Some(referer)) = referers.order(link).first() {
+    let referers: Vec<&str> = referers.order(link).into_iter().flatten().collect();
+    if let Some(referer) = referers.first() {
         header.insert("Referer".to_owned(), serde_json::json!([referer]));
     }
-    let data = serde_json::json!({ "url": link.expose(), "header": header });
+    let about = About {
+        size: file.size,
+        md5: file.md5.map(u128::from_be_bytes).map(|md5| format!("{md5:032x}")),
+        modified: file.modified,
+        until: link.until.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+        referers: referers.into_iter().map(str::to_owned).collect(),
+    };
+    let data = serde_json::json!({ "url": link.expose(), "header": header, "file": about });
     envelope(StatusCode::OK, "success", data)
 }
 
@@ -128,7 +190,28 @@ pub fn refused(error: &Error) -> Response<Body> {
         ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::BAD_GATEWAY,
     };
-    envelope(status, error.sentence(), serde_json::Value::Null)
+    let mut response = envelope(status, error.sentence(), serde_json::Value::Null);
+    if let Retry::After(wait) = error.retry() {
+        let seconds = HeaderValue::from(wait.as_secs().max(1));
+        response.headers_mut().insert(RETRY_AFTER, seconds);
+    }
+    response
+}
+
+/// What one dav123 tells another of a file.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct About {
+    /// Bytes.
+    pub size: Option<u64>,
+    /// In hex.
+    pub md5: Option<String>,
+    /// Unix seconds, 0 where unknown.
+    pub modified: i64,
+    /// Unix seconds when the link ends.
+    pub until: u64,
+    /// All that the CDN may want as `Referer`, the likeliest first: workers try one only.
+    #[serde(default)]
+    pub referers: Vec<String>,
 }
 
 /// The answer to a call that nobody may make here.
@@ -151,97 +234,5 @@ fn envelope(status: StatusCode, message: &str, data: serde_json::Value) -> Respo
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use http_body_util::BodyExt;
-
-    #[test]
-    fn the_signature_is_that_of_the_openlist_family() {
-        let token = SecretString::from("openlist-test-token");
-        for (path, expires, expected) in [
-            (
-                "/123/plain.txt",
-                0,
-                "_rTWJMKGEjI6uD5V-bwOguj25jIrL9Fo1j2tib4KVyE=:0",
-            ),
-            (
-                "/123/电影/a b.mkv",
-                0,
-                "Jcx3Th1gWhPFILvd9eQrVXsyMH9tHTk3KhS58yabNik=:0",
-            ),
-            (
-                "/123/电影/a b.mkv",
-                1_893_456_000,
-                "wofozl8710EpUPWk4nZaMcWmL32MV1l5KqMvAU-O7K8=:1893456000",
-            ),
-        ] {
-            assert_eq!(sign(&token, path, expires), expected);
-        }
-        let path = TreePath::from_decoded("/123/电影/a b.mkv").unwrap();
-        let until = UNIX_EPOCH + Duration::from_secs(1_893_456_000);
-        assert_eq!(
-            signed("https://proxy.example.com/", &token, &path, until),
-            "https://proxy.example.com/123/%E7%94%B5%E5%BD%B1/a%20b.mkv\
-             ?sign=wofozl8710EpUPWk4nZaMcWmL32MV1l5KqMvAU-O7K8=:1893456000"
-        );
-    }
-
-    #[test]
-    fn the_path_is_encoded_as_the_workers_expect() {
-        let path = TreePath::from_decoded("/a/$&+:=@-_.~ #%?'!*(),;").unwrap();
-        let url = signed("https://w", &"t".into(), &path, UNIX_EPOCH);
-        let encoded = url.split("?sign=").next().unwrap();
-        assert_eq!(encoded, "https://w/a/$&+:=@-_.~%20%23%25%3F%27%21%2A%28%29%2C%3B");
-    }
-
-    #[test]
-    fn a_token_opens_only_mounts_that_are_handed_to_a_proxy() {
-        let mut delivery = Delivery {
-            strategy: Strategy::ProxyUrl,
-            proxy_secret: Some("token".into()),
-            ..Delivery::default()
-        };
-        assert!(opens(&delivery, "token"));
-        assert!(!opens(&delivery, "Token"));
-        assert!(!opens(&delivery, ""));
-        delivery.strategy = Strategy::Proxy;
-        assert!(!opens(&delivery, "token"));
-        assert!(!opens(&Delivery::default(), ""));
-    }
-
-    #[test]
-    fn a_call_names_one_path() {
-        let path = |text: &'static str| asked_path(&Bytes::from_static(text.as_bytes()));
-        assert_eq!(
-            path(r#"{"path":"/123/a b","password":""}"#).unwrap().to_string(),
-            "/123/a b"
-        );
-        for bad in ["", "{}", "{\"path\":1}", "{\"path\":\"/../x\"}"] {
-            assert_eq!(path(bad).unwrap_err().kind(), ErrorKind::BadName, "{bad}");
-        }
-    }
-
-    #[tokio::test]
-    async fn an_answer_has_arrays_of_headers_and_a_true_status() {
-        let link = Link {
-            url: "https://cdn/x?t=1".into(),
-            until: SystemTime::now(),
-            referers: vec!["https://host/".to_owned(), "https://other/".to_owned()],
-            open_to_all: false,
-        };
-        let text = |response: Response<Body>| async {
-            let bytes = response.into_body().collect().await.unwrap().to_bytes();
-            serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()
-        };
-        assert_eq!(
-            text(granted(&link, &Referers::new())).await,
-            serde_json::json!({"code": 200, "message": "success", "data": {
-                "url": "https://cdn/x?t=1", "header": {"Referer": ["https://host/"]}}})
-        );
-        let response = refused(&Error::new(ErrorKind::NotFound, "No."));
-        assert_eq!(response.status(), 404);
-        assert_eq!(text(response).await["code"], 404);
-        assert_eq!(unauthorized().status(), 401);
-    }
-}
+#[path = "proxy_url_tests.rs"]
+mod tests;

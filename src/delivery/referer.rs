@@ -109,6 +109,7 @@ mod tests {
             url: url.into(),
             until: SystemTime::now(),
             referers: referers.iter().map(|referer| (*referer).to_owned()).collect(),
+            headers: Vec::new(),
             open_to_all: false,
         }
     }

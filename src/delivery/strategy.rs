@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use super::cdn::Cdns;
 use super::client::{Client, Habit, Lessons, shares_our_network};
+use super::count::Counts;
 use super::redirect::{TOO_SHORT, remaining};
 use super::referer::Referers;
 use super::upstream::{Links, works_without_referer};
@@ -36,6 +37,8 @@ pub struct Case<'a> {
     pub client: Client<'a>,
     /// Where links of the file come from.
     pub links: &'a dyn Links,
+    /// What is counted.
+    pub counts: &'a Counts,
 }
 
 /// What decisions build on and add to.
@@ -91,7 +94,10 @@ async fn auto(case: &Case<'_>, experience: &Experience) -> Result<(Way, &'static
     }
     if !link.open_to_all {
         let cdn = experience.cdns.of(case.delivery.outbound.as_ref())?;
-        let probe = || works_without_referer(&cdn, &link, case.size);
+        let probe = || {
+            case.counts.probes.inc();
+            works_without_referer(&cdn, &link, case.size)
+        };
         if !experience.referers.free(case.mount, &link, probe).await {
             return Ok((Way::Proxy(Some(link)), "the CDN demands a Referer"));
         }
@@ -191,6 +197,7 @@ mod tests {
             url: url.into(),
             until: SystemTime::UNIX_EPOCH + Duration::from_secs(life),
             referers: Vec::new(),
+            headers: Vec::new(),
             open_to_all,
         }
     }
@@ -255,6 +262,8 @@ mod tests {
         assert_eq!(against_link(&kodi, &https, now), None);
         let half_hour = link("https://cdn/x", 1800, true);
         assert!(against_link(&kodi, &half_hour, now).is_some());
-        assert_eq!(against_link(&home, &half_hour, now), None);
+        assert!(against_link(&home, &half_hour, now).is_some());
+        let wget = client("Wget/1.21", "127.0.0.1");
+        assert_eq!(against_link(&wget, &half_hour, now), None);
     }
 }

@@ -18,6 +18,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::cdn::{Ask, Cdn, Lane};
+use super::count::Counts;
 use super::range::{ByteRange, Spec, parse_content_range};
 use super::referer::Referers;
 use crate::drive::{Content, Error, ErrorKind, Link, LinkWish, Retry};
@@ -80,6 +81,8 @@ pub struct Source {
     pub media_type: Cow<'static, str>,
     /// Patience.
     pub limits: Limits,
+    /// What is counted.
+    pub counts: Counts,
 }
 
 /// Which bytes of which file.
@@ -170,6 +173,7 @@ impl Source {
                 Verdict::DeadLink(why) => why,
             };
             self.referers.refused(&self.mount, &link);
+            self.counts.refusals.inc();
             tracing::debug!(mount = %self.mount, link = %link.loggable(), renewed, "the CDN refused a link: {why}");
             if renewed {
                 return Err(Error::new(
@@ -194,6 +198,7 @@ impl Source {
                 url: link.expose(),
                 range,
                 referer,
+                headers: &link.headers,
             };
             let verdict = match self.cdn.get(&self.lane, ask).await {
                 Ok(response) => judge(response, want, &self.media_type).await,
@@ -220,6 +225,7 @@ pub async fn works_without_referer(cdn: &Cdn, link: &Link, size: Option<u64>) ->
         url: link.expose(),
         range: Some("bytes=0-0"),
         referer: None,
+        headers: &[],
     };
     let want = Want {
         spec: Some(Spec::From(0, Some(0))),

@@ -75,6 +75,7 @@ fn config(state_dir: PathBuf, mounts: Vec<(&str, Source)>) -> Config {
                 delivery: Delivery::default(),
             })
             .collect(),
+        proxy: None,
     }
 }
 

@@ -156,6 +156,8 @@ pub struct Link {
     /// `Referer` values the CDN may ask for, in the order in which they should be tried
     /// (API page 5.8 and question 11). Empty: send none.
     pub referers: Vec<String>,
+    /// Further headers that the CDN wants, as names and values; secrets, as the URL is.
+    pub headers: Vec<(String, String)>,
     /// The CDN takes this link from any network and with any headers (paid direct links,
     /// `webdav-clients.md` R1 and R2).
     pub open_to_all: bool,

@@ -15,6 +15,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 
 use super::outgoing::{Frames, Outgoing};
 use crate::config::{Outbound, Protocol};
+use crate::metrics::waited::waiting;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -171,7 +172,9 @@ impl Client {
         if let Some(body) = request.body {
             builder = builder.body(body);
         }
-        let inner = builder.send().await.map_err(|error| self.classify(error))?;
+        let inner = waiting(builder.send())
+            .await
+            .map_err(|error| self.classify(error))?;
         Ok(Response { inner })
     }
 
@@ -214,7 +217,9 @@ impl Client {
             .header(header::CONTENT_LENGTH, length)
             .body(reqwest::Body::wrap(outgoing));
         let sending = async {
-            let inner = request.send().await.map_err(|error| self.classify(error))?;
+            let inner = waiting(request.send())
+                .await
+                .map_err(|error| self.classify(error))?;
             let response = Response { inner };
             Ok(Answer {
                 status: response.status(),

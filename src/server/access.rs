@@ -1,5 +1,9 @@
 //! The access log: one line a request, written when its transfer ends, with what was really sent.
 //!
+//! Times are milliseconds since the head of the request was there: `upstream_ms` was spent waiting for 123pan, its CDN or
+//! the origin before the answer began; `first_byte_ms` is when the first byte of the body, or the head of an answer
+//! without one, was handed to the connection; `ms` is the end.
+//!
 //! Queries are left out: they may hold signatures.
 
 use std::io;
@@ -7,14 +11,15 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::USER_AGENT;
-use http::{Method, Request, StatusCode};
+use http::header::{HeaderValue, USER_AGENT};
+use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::body::Body;
+use crate::delivery::DELIVERY;
 use crate::metrics::{Answered, Metrics};
 
 /// What is known of a request when its answer ends. Dropping it writes the line.
@@ -26,6 +31,9 @@ pub(super) struct AccessLine {
     peer: SocketAddr,
     begun: Instant,
     status: StatusCode,
+    delivery: Option<HeaderValue>,
+    upstream: Duration,
+    first_byte: Option<Duration>,
     sent: u64,
     whole: bool,
     metrics: Arc<Metrics>,
@@ -55,6 +63,9 @@ impl AccessLine {
             peer,
             begun: Instant::now(),
             status: StatusCode::OK,
+            delivery: None,
+            upstream: Duration::ZERO,
+            first_byte: None,
             sent: 0,
             whole: false,
             metrics,
@@ -65,8 +76,21 @@ impl AccessLine {
         self.user = name.clone();
     }
 
-    pub(super) fn answered(&mut self, status: StatusCode) {
-        self.status = status;
+    /// Takes from the head of the answer what the line tells; `upstream` was spent waiting for others.
+    pub(super) fn answered(&mut self, response: &Response<Body>, upstream: Duration) {
+        self.status = response.status();
+        self.delivery = response.headers().get(DELIVERY).cloned();
+        self.upstream = upstream;
+        if response.body().is_end_stream() {
+            self.first_byte = Some(self.begun.elapsed());
+        }
+    }
+
+    fn sent(&mut self, bytes: u64) {
+        self.sent += bytes;
+        if bytes > 0 {
+            self.first_byte.get_or_insert_with(|| self.begun.elapsed());
+        }
     }
 }
 
@@ -82,6 +106,9 @@ impl Drop for AccessLine {
                 status: self.status.as_u16(),
             })
             .inc();
+        let ended = self.begun.elapsed();
+        let delivery = self.delivery.as_ref().and_then(|way| way.to_str().ok());
+        let delivery = delivery.unwrap_or("-");
         tracing::info!(
             target: "dav123::access",
             peer = %self.peer,
@@ -89,12 +116,19 @@ impl Drop for AccessLine {
             method = %self.method,
             path = %self.path,
             status = self.status.as_u16(),
+            delivery = %delivery,
             bytes = self.sent,
             whole = self.whole,
-            ms = self.begun.elapsed().as_millis() as u64,
+            upstream_ms = milliseconds(self.upstream),
+            first_byte_ms = milliseconds(self.first_byte.unwrap_or(ended)),
+            ms = milliseconds(ended),
             agent = %self.agent,
         );
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The method as a metric's label: strangers must not make new ones.
@@ -145,7 +179,8 @@ impl HttpBody for Logged {
         let polled = Pin::new(&mut this.body).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                this.line.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.line
+                    .sent(frame.data_ref().map_or(0, |data| data.len() as u64));
                 this.line.whole = this.body.is_end_stream();
             }
             Poll::Ready(None) => this.line.whole = true,

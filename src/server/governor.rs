@@ -10,7 +10,7 @@ use super::auth::Principal;
 use super::pages::escaped;
 use crate::body::Body;
 use crate::config::Access;
-use crate::metrics::{Endpoint, Halted, Metrics, Queue};
+use crate::metrics::{Endpoint, Metrics, OfMount, Queue};
 use crate::tree::Tree;
 
 /// Sets the metrics of the pace. Mounts of one account say the same.
@@ -20,7 +20,7 @@ pub(super) fn measure(tree: &Tree, metrics: &Metrics) {
         let halted = i64::from(governor.halted.is_some());
         metrics
             .halted
-            .get_or_create(&Halted {
+            .get_or_create(&OfMount {
                 mount: mount.path.to_string(),
             })
             .set(halted);

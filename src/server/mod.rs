@@ -27,6 +27,7 @@ use self::service::Service;
 use crate::config::{Config, Tls, Upload};
 use crate::delivery::Delivery;
 use crate::drive::Drive;
+use crate::metrics::Metrics;
 use crate::state::listings::ListingStore;
 use crate::state::{State, StateError};
 use crate::tree::spool::Spool;
@@ -116,13 +117,17 @@ impl Server {
         })?;
         let listings = ListingStore::open(&config.server.state_dir, config.cache.list_entries);
         let tree = Tree::new(&config, drives, state, listings, spool).await?;
+        let metrics = Arc::new(Metrics::default());
+        tree.count_by(&metrics);
         let auth = Auth::new(&config.users, config.server.anonymous)?;
-        let delivery = Arc::new(Delivery::new(tree.clone()).map_err(StartError::Cdn)?);
+        let delivery = Arc::new(
+            Delivery::new(tree.clone(), config.proxy.as_ref(), metrics.clone()).map_err(StartError::Cdn)?,
+        );
         let fetch: Weak<dyn Fetch> = Arc::<Delivery>::downgrade(&delivery);
         tree.fetch_by(fetch);
         let url = listeners.iter().find_map(Listener::local_url);
         let secret = Secret::new(&config.server.state_dir, url.as_deref());
-        let service = Arc::new(Service::new(&config.server.prefix, auth, secret, tree, delivery)?);
+        let service = Arc::new(Service::new(&config, auth, secret, tree, delivery, metrics)?);
         Ok(Self {
             listeners,
             service,

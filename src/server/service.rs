@@ -1,12 +1,13 @@
 //! One request from end to end. The steps, in order:
 //!
 //! 1. what lies under `/.dav123/` is ours: health needs no sign-in, the rest does;
-//! 2. OPTIONS needs no sign-in (webdav-clients A9);
-//! 3. who is it;
-//! 4. which path of the tree: the URL path below the prefix, below the user's root;
-//! 5. GET and HEAD go to `delivery` (files) or become a page (folders), all else goes to `dav`;
-//! 6. an error becomes an answer by the table in [`super::answer`];
-//! 7. the answer's body carries the access-log line, which is written when the transfer ends.
+//! 2. a signed URL is answered without a sign-in, where this is the proxy of another dav123;
+//! 3. OPTIONS needs no sign-in (webdav-clients A9);
+//! 4. who is it;
+//! 5. which path of the tree: the URL path below the prefix, below the user's root;
+//! 6. GET and HEAD go to `delivery` (files) or become a page (folders), all else goes to `dav`;
+//! 7. an error becomes an answer by the table in [`super::answer`];
+//! 8. the answer's body carries the access-log line, which is written when the transfer ends.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,11 +25,12 @@ use super::control::Secret;
 use super::pages::{self, Language, View};
 use super::{actions, admin, answer, governor};
 use crate::body::Body;
-use crate::config::Access;
+use crate::config::{Access, Config};
 use crate::dav::{Ctx, Dav, Refusal, way};
 use crate::delivery::Delivery;
 use crate::drive::{Error, ErrorKind};
 use crate::metrics::Metrics;
+use crate::metrics::waited::counting;
 use crate::tree::{PathError, Tree, TreePath};
 
 /// Bytes of a worker's question at the most.
@@ -54,24 +56,28 @@ pub(super) struct Service {
     dav: Dav,
     delivery: Arc<Delivery>,
     metrics: Arc<Metrics>,
+    /// There is no tree: only signed URLs are answered.
+    only_proxy: bool,
 }
 
 impl Service {
     pub(super) fn new(
-        prefix: &str,
+        config: &Config,
         auth: Auth,
         secret: Secret,
         tree: Arc<Tree>,
         delivery: Arc<Delivery>,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, PathError> {
         Ok(Self {
-            prefix: TreePath::from_decoded(prefix)?,
+            prefix: TreePath::from_decoded(&config.server.prefix)?,
+            only_proxy: config.only_proxy(),
             auth,
             secret,
-            dav: Dav::new(tree.clone(), prefix),
+            dav: Dav::new(tree.clone(), &config.server.prefix),
             delivery,
             tree,
-            metrics: Arc::default(),
+            metrics,
         })
     }
 
@@ -121,11 +127,12 @@ impl Service {
     /// Answers a request.
     pub(super) async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Logged> {
         let mut line = AccessLine::begin(&request, peer.address, self.metrics.clone());
-        let mut response = self.route(request, peer, &mut line).await;
+        let (waited, answering) = counting(self.route(request, peer, &mut line));
+        let mut response = answering.await;
         response
             .headers_mut()
             .insert(SERVER, HeaderValue::from_static("dav123"));
-        line.answered(response.status());
+        line.answered(&response, waited.time());
         response.map(|body| Logged::new(body, line))
     }
 
@@ -143,6 +150,15 @@ impl Service {
         if own && path.segments().nth(1) == Some("health") {
             return admin::health(request.method());
         }
+        let (head, body) = request.into_parts();
+        if !own && (self.only_proxy || self.delivery.is_signed(&head)) {
+            let (address, tls) = (peer.address.ip(), peer.tls);
+            return match self.delivery.signed(&head, &path, address, tls).await {
+                Ok(response) => response,
+                Err(error) => self.failed(&error),
+            };
+        }
+        let request = Request::from_parts(head, body);
         let principal = if request.method() == Method::OPTIONS {
             // Says nothing that a stranger may not know: no path is looked up.
             self.anybody()

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::drive::{Error, ErrorKind, Urgency};
+use crate::metrics::waited::waiting;
 
 /// What a call has brought.
 #[derive(Debug, Clone)]
@@ -33,7 +34,7 @@ type Running<K, V> = Arc<Mutex<HashMap<K, Arc<Flight<V>>>>>;
 
 /// Calls under way, by key. As many as there are waiting requests at the most.
 #[derive(Debug)]
-pub(super) struct Flights<K, V> {
+pub struct Flights<K, V> {
     running: Running<K, V>,
     while_wanted: bool,
 }
@@ -64,7 +65,10 @@ where
     ///
     /// `call` must make its value visible to `known` before it ends, so that no second call starts
     /// between the end of one and the next look.
-    pub(super) async fn join<F>(
+    ///
+    /// # Errors
+    /// What `call` gives; `Nonsense` where it was cut off.
+    pub async fn join<F>(
         &self,
         key: K,
         known: impl FnOnce() -> Option<V>,
@@ -102,7 +106,7 @@ where
                     outcome
                 }
             };
-            match outcome.wait_for(Option::is_some).await.as_deref() {
+            match waiting(outcome.wait_for(Option::is_some)).await.as_deref() {
                 Ok(Some(Outcome::Done(result))) => return result.clone(),
                 Ok(_) => {}
                 Err(_) => return Err(cut_off()),

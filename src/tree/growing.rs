@@ -17,6 +17,7 @@ use super::flight::lock;
 use super::listing::{Chunk, Key, Listing};
 use super::listings::{Stamp, State};
 use crate::drive::{Drive, DriveFuture, Entry, Error, ErrorKind, Urgency};
+use crate::metrics::waited::waiting;
 
 /// A listing that is being read.
 #[derive(Debug)]
@@ -96,7 +97,7 @@ impl Growing {
             if let Some(found) = look(&lock(&self.state)) {
                 return found;
             }
-            if changed.changed().await.is_err() {
+            if waiting(changed.changed()).await.is_err() {
                 // The sender lives in `self`.
                 std::future::pending::<()>().await;
             }

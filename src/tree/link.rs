@@ -5,12 +5,16 @@
 //! dropped and replaced once; who comes with an older refused link gets the newer one.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 
 use super::Mount;
 use super::flight::{Flights, lock};
 use crate::drive::{Entry, Error, Id, Link, LinkWish};
+use crate::metrics::OfMount;
 
 /// Links kept at the most; about 1 KiB each.
 const BOUND: usize = 4096;
@@ -42,6 +46,8 @@ pub(super) struct Links {
     kept: Arc<Mutex<Table>>,
     /// By wish too, so that who wishes for a long life does not get a call made for a short one.
     flights: Flights<(Key, Duration), Arc<Link>>,
+    /// Counts the calls, once it is told where.
+    pub(super) calls: OnceLock<Family<OfMount, Counter>>,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +61,7 @@ impl Default for Links {
         Self {
             kept: Arc::default(),
             flights: Flights::while_wanted(),
+            calls: OnceLock::new(),
         }
     }
 }
@@ -83,10 +90,16 @@ impl Links {
             .join(
                 (key, at_least),
                 || lock(&self.kept).usable(&known_key, at_least),
-                move || async move {
-                    let link = Arc::new(mount.drive.link(&file, wish).await?);
-                    lock(&kept).keep(store_as, link.clone(), at_least);
-                    Ok(link)
+                move || {
+                    if let Some(calls) = self.calls.get() {
+                        let mount = mount.settings.path.clone();
+                        calls.get_or_create(&OfMount { mount }).inc();
+                    }
+                    async move {
+                        let link = Arc::new(mount.drive.link(&file, wish).await?);
+                        lock(&kept).keep(store_as, link.clone(), at_least);
+                        Ok(link)
+                    }
                 },
             )
             .await

@@ -25,6 +25,7 @@ mod turns;
 mod waiting;
 mod warm;
 
+pub use flight::Flights;
 pub use kept::{DeadProperty, PropertyName};
 pub use listing::Chunk;
 pub use members::Members;
@@ -38,7 +39,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::flight::{Flights, lock};
+use self::flight::lock;
 use self::link::Links;
 use self::listings::{Life, Listings, Stamp};
 use self::mount::MountTable;
@@ -49,6 +50,7 @@ use self::turns::Turns;
 use self::waiting::Pending;
 use crate::config::{self, UploadMode};
 use crate::drive::{Drive, Entry, Error, ErrorKind, Id, Kind, Link, LinkWish, Quota};
+use crate::metrics::Metrics;
 use crate::state::State;
 use crate::state::listings::ListingStore;
 
@@ -332,6 +334,11 @@ impl Tree {
     /// Puts what is known of folders onto the disk; for the end of the process.
     pub async fn put_by(&self) {
         self.listings.put_by().await;
+    }
+
+    /// Counts calls for links from now on.
+    pub fn count_by(&self, metrics: &Metrics) {
+        let _ = self.links.calls.set(metrics.link_calls.clone());
     }
 
     /// Entries and folders in the cache of listings, and links in the cache of links.

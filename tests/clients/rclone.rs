@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::program::{BIG, Mounted, ODD, attempt, run, world};
-use crate::world::{PASSWORD, USER, World};
+use crate::world::{PASSWORD, USER, World, eventually};
 
 /// The flags that make `:webdav:` our server.
 pub fn remote(world: &World, mount: &str, vendor: &str) -> Vec<String> {
@@ -99,7 +99,7 @@ async fn rclone_mount_reads_files_at_random_places() {
             .spawn()
             .unwrap();
         let mounted = Mounted(at.path());
-        crate::world::eventually("the mount is there", || at.path().join("big.bin").exists()).await;
+        eventually("the mount is there", || at.path().join("big.bin").exists()).await;
         assert_eq!(std::fs::read(at.path().join("3/3.txt")).unwrap(), b"file 3\n");
         let bytes = read_at(&at.path().join("big.bin"), BIG - 1000, 1000);
         assert_eq!(bytes, expected(&world, BIG - 1000, 1000).await);
@@ -123,4 +123,27 @@ fn read_at(path: &Path, offset: u64, length: usize) -> Vec<u8> {
 async fn expected(world: &World, offset: u64, length: u64) -> Vec<u8> {
     let whole = world.cloud.read("/tree/big.bin").unwrap();
     whole[offset as usize..(offset + length) as usize].to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rclone"]
+async fn rclone_follows_the_302_to_another_dav123() {
+    let pair = crate::world::pair::Pair::start(|cloud| {
+        cloud.add_file("/a.txt", "through two servers\n");
+    })
+    .await;
+    let text = rclone(&pair.world, "drive", &["cat", ":webdav:a.txt"]);
+    assert_eq!(text, "through two servers\n");
+    let part = ["cat", "--offset=8", "--count=3", ":webdav:a.txt"];
+    assert_eq!(rclone(&pair.world, "drive", &part), "two");
+    let here = tempfile::TempDir::new().unwrap();
+    let to = here.path().to_str().unwrap();
+    rclone(&pair.world, "drive", &["copy", ":webdav:", to]);
+    let film = std::fs::read(here.path().join("电影/a b.mkv")).unwrap();
+    assert!(film == crate::world::pair::FILM.read(0, u64::MAX));
+    eventually("the proxy has served it", || {
+        pair.proxy.log().contains("status=200")
+    })
+    .await;
+    assert_eq!(pair.world.calls("leaked_authorization"), 0);
 }

@@ -225,13 +225,15 @@ async fn auto_streams_to_a_client_that_came_back_at_once_after_a_302() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn auto_gives_kodi_no_link_that_would_end_before_the_film() {
+async fn auto_gives_a_player_no_link_that_would_end_before_the_film() {
     let world = world("strategy = \"auto\"").await;
     world.cloud.settings().link_life = Duration::from_secs(1800);
-    let kodi = get_as(&world, "/drive/film.mkv", "Kodi/21.0").await;
-    assert_eq!(header(&kodi, "x-dav123-delivery"), "proxy");
-    let vlc = get_as(&world, "/drive/film.mkv", "VLC/3.0.24 LibVLC/3.0.24").await;
-    assert_eq!(header(&vlc, "x-dav123-delivery"), "redirect");
+    for player in ["Kodi/21.0", "VLC/3.0.24 LibVLC/3.0.24", "libmpv", "Infuse/8"] {
+        let answer = get_as(&world, "/drive/film.mkv", player).await;
+        assert_eq!(header(&answer, "x-dav123-delivery"), "proxy", "{player}");
+    }
+    let wget = get_as(&world, "/drive/film.mkv", "Wget/1.21.3").await;
+    assert_eq!(header(&wget, "x-dav123-delivery"), "redirect");
 }
 
 fn worker(cloud: &Cloud) -> String {

@@ -1,8 +1,10 @@
 //! A simulated cloud, the built server in a process of its own, and a raw client. Everything on port 0.
 
+pub mod pair;
 #[cfg(target_os = "linux")]
 pub mod proxy;
 pub mod session;
+pub mod worker;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -324,13 +326,22 @@ pub fn header(answer: &reqwest::Response, name: &str) -> String {
 
 /// A client that follows no redirect and keeps no proxy.
 pub fn client() -> reqwest::Client {
+    client_with(reqwest::redirect::Policy::none())
+}
+
+/// The same, but it follows redirects.
+pub fn client_that_follows() -> reqwest::Client {
+    client_with(reqwest::redirect::Policy::limited(5))
+}
+
+fn client_with(redirects: reqwest::redirect::Policy) -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
         .iter()
         .filter_map(|der| reqwest::Certificate::from_der(der).ok());
     reqwest::Client::builder()
         .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
+        .redirect(redirects)
         .tls_certs_merge(roots)
         .build()
         .unwrap()

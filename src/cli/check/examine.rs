@@ -97,6 +97,23 @@ pub async fn examine(
     outcome
 }
 
+/// The origin of `[proxy]`: whether it `takes` the secret.
+pub async fn origin(takes: impl Future<Output = Result<(), Error>>) -> Outcome {
+    let (taken, took) = timed(takes).await;
+    Outcome {
+        mount: "[proxy]".to_owned(),
+        kind: "origin",
+        strategy: Strategy::Proxy.name(),
+        sign_in: None,
+        root: None,
+        list: None,
+        quota: None,
+        link: taken.is_ok().then_some(took),
+        redirect_refused: None,
+        failures: taken.err().iter().map(ToString::to_string).collect(),
+    }
+}
+
 async fn resolve(
     outcome: &mut Outcome,
     mount: &Mount,
@@ -256,6 +273,7 @@ mod tests {
                         url,
                         until: SystemTime::now(),
                         referers: vec![],
+                        headers: Vec::new(),
                         open_to_all: false,
                     },
                 )

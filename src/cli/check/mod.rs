@@ -1,4 +1,4 @@
-//! `dav123 check`: is every mount well? One line for each.
+//! `dav123 check`: is every mount well, and the origin of `[proxy]`? One line for each.
 
 mod examine;
 mod report;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::config::{self, Config};
-use crate::delivery::redirect_refused;
+use crate::delivery::{origin_takes, redirect_refused};
 use crate::drive::{Drive, build};
 use crate::tree::spool::Spool;
 
@@ -22,6 +22,13 @@ pub async fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
     // One after the other: the times are then those of one mount alone.
     for (mount, drive) in config.mounts.iter().zip(&drives) {
         let outcome = examine::examine(mount, drive.as_ref(), redirect_refused).await;
+        if !json {
+            say(&report::line(&outcome));
+        }
+        outcomes.push(outcome);
+    }
+    if let Some(proxy) = &config.proxy {
+        let outcome = examine::origin(origin_takes(proxy)).await;
         if !json {
             say(&report::line(&outcome));
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::super::{
     delivery,
     file::{TOP, parse_in},
-    mount, server,
+    mount, proxy, server,
 };
 use super::environment;
 
@@ -16,6 +16,7 @@ fn known_keys() -> Vec<&'static str> {
         server::CACHE,
         server::UPLOAD,
         server::USER,
+        proxy::PROXY,
         mount::EVERY,
     ];
     let delivery = [

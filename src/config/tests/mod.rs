@@ -277,3 +277,18 @@ fn no_secret_is_in_the_debug_output() {
         "an unsigned link costs its owner money: {shown}"
     );
 }
+
+#[test]
+fn a_proxy_alone_needs_neither_user_nor_mount() {
+    let config =
+        read("[proxy]\norigin = \"https://home.example:8123/\"\nsecret_env = \"DAV_PASSWORD\"\n").unwrap();
+    assert!(config.only_proxy());
+    let proxy = config.proxy.unwrap();
+    assert_eq!(proxy.origin, "https://home.example:8123");
+    assert_eq!(proxy.secret.expose_secret(), "from-environment");
+    // Beside mounts it is one more thing, and somebody must be able to sign in.
+    let mount = "[[mount]]\npath = \"/d\"\nkind = \"account\"\naccess_token = \"t\"\n";
+    let both = format!("[proxy]\norigin = \"http://h\"\nsecret = \"s\"\n{mount}");
+    assert!(read(&both).unwrap_err().to_string().contains("user: missing"));
+    assert!(!read(&format!("{USER}{both}")).unwrap().only_proxy());
+}

@@ -30,7 +30,7 @@ fn every_wrong_value_outside_mounts_is_named_with_line_and_key() {
         ),
         (
             "[sever]\n",
-            &["1: sever: unknown key; expected server, cache, upload, user or mount"],
+            &["1: sever: unknown key; expected server, cache, upload, user, mount or proxy"],
         ),
         (
             "[server]\nlisten = 8123\n",
@@ -102,6 +102,21 @@ fn every_wrong_value_outside_mounts_is_named_with_line_and_key() {
                 "2: upload.spool_limit: expected a size in quotes, such as \"64MiB\", \"50GiB\" or \"0B\", found an integer",
                 "3: upload.parts: expected a whole number, 1 or more, found a number with a fraction",
                 "4: upload.spool_dir: empty; expected the path of a folder",
+            ],
+        ),
+        (
+            "[proxy]\norigin = \"home:8123\"\nsecret_env = \"NOT_THERE\"\nport = 1\n",
+            &[
+                "2: proxy.origin: \"home:8123\" is not understood; expected a URL that begins with http:// or https://",
+                "3: proxy.secret_env: the environment variable NOT_THERE is not set; expected it to hold the secret",
+                "4: proxy.port: unknown key; expected origin, secret, secret_env or secret_file",
+            ],
+        ),
+        (
+            "[proxy]\n",
+            &[
+                "1: proxy.origin: missing; expected the address of the dav123 whose files are served, such as \"https://home.example:8123\"",
+                "1: proxy.secret: missing; expected secret, secret_env or secret_file: the proxy_secret of the origin's mount",
             ],
         ),
         (

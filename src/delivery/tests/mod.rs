@@ -65,6 +65,7 @@ impl Links for Numbered {
             url: format!("http://{}/file?{n}", self.address).into(),
             until: SystemTime::now() + self.life,
             referers: self.referers.clone(),
+            headers: Vec::new(),
             open_to_all: false,
         };
         Box::pin(async move { Ok(Arc::new(link)) })
@@ -123,7 +124,7 @@ impl World {
                 refused: AtomicUsize::new(0),
             }),
             cdn,
-            engine: Engine::new(Duration::from_millis(500), LIMITS).unwrap(),
+            engine: Engine::new(Duration::from_millis(500), LIMITS, Arc::default()).unwrap(),
             resource: Resource {
                 path: TreePath::from_decoded("/drive/电影/film.mkv").unwrap(),
                 mount: Some(Arc::new(mount)),

@@ -220,6 +220,7 @@ pub(super) fn link(found: FinalLink) -> Link {
         until: found.until(),
         url: found.url,
         referers: found.referers,
+        headers: Vec::new(),
         open_to_all: false,
     }
 }

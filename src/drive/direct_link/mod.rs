@@ -172,6 +172,7 @@ impl Inner {
             url,
             until,
             referers: Vec::new(),
+            headers: Vec::new(),
             open_to_all: true,
         })
     }

@@ -362,6 +362,7 @@ async fn a_link_refused_because_it_had_expired_flips_nothing() {
         url: signer.sign(&file.url, PathForm::Decoded, 1_694_101_621).unwrap(),
         until: UNIX_EPOCH,
         referers: Vec::new(),
+        headers: Vec::new(),
         open_to_all: true,
     };
     let wish = LinkWish {
