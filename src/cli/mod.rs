@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod import;
 mod log;
 mod login;
 mod passwd;
@@ -55,6 +56,9 @@ enum Command {
     },
     /// Sign in to the account of a mount, by QR code, and keep the token for the server
     Login(login::Options),
+    /// Turn the storages in an export of OpenList or AList into [[mount]] sections on standard output
+    #[command(name = "import-openlist")]
+    ImportOpenList(import::Options),
     /// Make the running server list a folder and all below it, so that it is known when it is wanted
     Warm {
         /// The folder, such as /films
@@ -156,6 +160,7 @@ fn command(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Warm { path, config } => block_on(warm::run(&path, &config.config)),
         Command::Passwd => passwd::run(),
+        Command::ImportOpenList(options) => import::run(&options),
     }
 }
 
@@ -168,6 +173,11 @@ fn block_on(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Says something beside the answer, on standard error.
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "dav123: {text}");
 }
 
 #[cfg(test)]
@@ -193,6 +203,7 @@ mod tests {
             "dav123 login /drive --token",
             "dav123 sign https://h/1/x --uid 1 --private-key k --valid 1h30m",
             "dav123 passwd",
+            "dav123 import-openlist backup.json",
             "dav123 warm /films --config x.toml",
         ] {
             Arguments::try_parse_from(line.split(' ')).unwrap();

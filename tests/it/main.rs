@@ -13,6 +13,7 @@ mod delivery;
 mod direct;
 mod faults;
 mod governor;
+mod import;
 mod kill;
 mod listing;
 mod login;
