@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, units};
 
@@ -131,6 +131,11 @@ impl Failure {
     }
 }
 
+/// The command line as clap knows it: for shell completions and manual pages.
+pub fn command_line() -> clap::Command {
+    Arguments::command()
+}
+
 /// Reads the arguments of the process, runs the command, answers its exit code.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
@@ -184,7 +189,6 @@ fn note(text: &str) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {

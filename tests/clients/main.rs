@@ -18,4 +18,5 @@ mod rclone;
 mod replay;
 mod seeking;
 mod sequences;
+mod unit;
 mod write;

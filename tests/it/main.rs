@@ -19,6 +19,7 @@ mod listing;
 mod login;
 mod metrics;
 mod open;
+mod operation;
 mod outage;
 #[cfg(target_os = "linux")]
 mod outbound;
