@@ -36,6 +36,16 @@ struct Arguments {
         value_name = "LEVEL"
     )]
     log_level: String,
+    /// How a line of the log looks: for people, or as an object of JSON
+    #[arg(
+        long,
+        global = true,
+        env = "DAV123_LOG_FORMAT",
+        default_value = "plain",
+        value_name = "FORMAT",
+        value_enum
+    )]
+    log_format: log::Format,
     #[command(subcommand)]
     command: Command,
 }
@@ -139,7 +149,7 @@ pub fn command_line() -> clap::Command {
 /// Reads the arguments of the process, runs the command, answers its exit code.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    match log::start(&arguments.log_level).and_then(|()| command(arguments.command)) {
+    match log::start(&arguments.log_level, arguments.log_format).and_then(|()| command(arguments.command)) {
         Ok(code) => code,
         Err(failure) => {
             let _ = writeln!(std::io::stderr(), "{failure}");
@@ -200,6 +210,7 @@ mod tests {
         for line in [
             "dav123 serve",
             "dav123 serve --config x.toml --log-level debug",
+            "dav123 serve --log-format json",
             "dav123 --log-level warn demo --listen 127.0.0.1:0 --cloud 127.0.0.1:0 --dir d",
             "dav123 check --json --config x.toml",
             "dav123 login /drive --config x.toml",

@@ -4,6 +4,8 @@
 #[allow(dead_code)]
 mod generate;
 
+use crate::world::{Server, World, binary, eventually, header};
+
 /// What a service manager is told.
 #[cfg(target_os = "linux")]
 mod notifications {
@@ -96,5 +98,86 @@ fn completions_and_manual_pages_know_every_command() {
         }
         assert!(man.contains(&command.replace('-', "\\-")), "{command}: {man}");
         assert!(read(&format!("man/dav123-{command}.1")).contains(".SH SYNOPSIS"));
+    }
+}
+
+/// Starts `serve` on what `world` has configured, with more arguments.
+fn serve(world: &World, arguments: &[&str]) -> Server {
+    let mut command = std::process::Command::new(binary());
+    command
+        .arg("serve")
+        .arg("--config")
+        .arg(world.dir.path().join("dav.toml"))
+        .args(arguments);
+    Server::spawn(command)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_json_every_line_of_the_log_is_an_object_with_the_fields_beside_each_other() {
+    let mut world = World::account(|cloud| {
+        cloud.add_file("/a.txt", "a");
+    })
+    .await;
+    world.server.kill();
+    world.server = serve(&world, &["--log-format", "json"]);
+    let answer = world.request("PROPFIND", "/drive/").send().await.unwrap();
+    let id = header(&answer, "x-request-id");
+    eventually("the access line", || {
+        world.server.log().contains("dav123::access")
+    })
+    .await;
+    let log = world.server.log();
+    let lines: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let access = lines
+        .iter()
+        .find(|line| line["target"] == "dav123::access")
+        .unwrap();
+    assert_eq!(access["level"], "INFO");
+    assert_eq!(
+        (&access["method"], &access["path"]),
+        (&"PROPFIND".into(), &"/drive/".into())
+    );
+    assert_eq!((&access["status"], &access["request"]), (&207.into(), &id.into()));
+    assert!(access["timestamp"].is_string() && access["bytes"].is_u64());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_names_its_request_and_so_does_the_log() {
+    let world = World::account(|_| {}).await;
+    let sent = |id: &'static str| {
+        world
+            .request("GET", "/drive/none")
+            .header("x-request-id", id)
+            .send()
+    };
+    let (first, second) = (world.get("/").await, world.get("/").await);
+    let ids = [header(&first, "x-request-id"), header(&second, "x-request-id")];
+    assert!(
+        ids[0].len() == 16 && ids[1].len() == 16 && ids[0] != ids[1],
+        "{ids:?}"
+    );
+    // One that a reverse proxy gave is kept; what is no id is not.
+    let kept = sent("proxy-4711.a").await.unwrap();
+    assert_eq!(
+        (kept.status().as_u16(), header(&kept, "x-request-id").as_str()),
+        (404, "proxy-4711.a")
+    );
+    for wrong in ["", "a b", "x\"y", &"a".repeat(65)] {
+        let request = world.request("GET", "/").header("x-request-id", wrong);
+        let answer = request.send().await.unwrap();
+        assert_eq!(header(&answer, "x-request-id").len(), 16, "{wrong}");
+    }
+    let stranger = world.http.get(world.url("/")).send().await.unwrap();
+    assert_eq!(stranger.status(), 401);
+    for id in [
+        ids[0].clone(),
+        "proxy-4711.a".into(),
+        header(&stranger, "x-request-id"),
+    ] {
+        let says = format!("request={id} ");
+        eventually("the line of the request", || world.server.log().contains(&says)).await;
     }
 }
