@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod example;
 mod import;
 mod log;
 mod login;

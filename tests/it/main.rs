@@ -18,6 +18,7 @@ mod kill;
 mod listing;
 mod login;
 mod metrics;
+mod mistakes;
 mod open;
 mod operation;
 mod outage;

@@ -33,7 +33,7 @@ pub fn line(outcome: &Outcome) -> String {
     }
     let label = match &outcome.redirect_refused {
         Some(sentence) => {
-            parts.push(format!("a redirect would be refused: {sentence}"));
+            parts.push(sentence.clone());
             "warn"
         }
         None => "ok",
