@@ -110,6 +110,11 @@ impl Cdn {
         Lane(Arc::clone(&self.wide_streams).try_acquire_owned().ok())
     }
 
+    /// The narrow lane: for one of many connections.
+    pub fn narrow(&self) -> Lane {
+        Lane(None)
+    }
+
     /// Sends a GET and returns the first answer that is not a redirect, whatever its status.
     ///
     /// # Errors

@@ -1,13 +1,15 @@
 //! GET and HEAD of files: preconditions, then the way the bytes take to the client.
 //!
 //! HEAD, 304, 412, 416 and empty files are answered from what is known and cost no call. For the rest
-//! `strategy` decides between a 302 to the CDN (`redirect`), the bytes streamed through (`proxy`, over
-//! `upstream` and `cdn`) and a 302 to a signed proxy (`proxy_url`). Files whose size nobody could say take
-//! their length from the CDN's answer.
+//! `strategy` decides between a 302 to the CDN (`redirect`), the bytes streamed through (`download`: by
+//! `proxy` over one connection, by `parallel` over several, both over `upstream` and `cdn`) and a 302 to a
+//! signed proxy (`proxy_url`). Files whose size nobody could say take their length from the CDN's answer.
 
 mod budget;
 mod cdn;
 mod client;
+mod download;
+mod parallel;
 mod precondition;
 mod proxy;
 mod proxy_url;
@@ -37,12 +39,11 @@ use self::budget::{Account, Budgets};
 use self::cdn::Cdn;
 use self::client::{Client, Lessons};
 use self::precondition::Outcome;
-use self::proxy::Transfer;
 use self::range::{ByteRange, Spec, Wanted};
 use self::referer::Referers;
 use self::representation::Representation;
 use self::strategy::{Case, Experience, Way};
-use self::upstream::{Limits, LinkFuture, Links, Refused, Source, Want};
+use self::upstream::{Limits, LinkFuture, Links, Want};
 use crate::body::Body;
 use crate::config::Strategy;
 use crate::drive::{Content, DriveFuture, Error, ErrorKind, Link, LinkWish};
@@ -297,45 +298,6 @@ impl Engine {
             .headers_mut()
             .insert(DELIVERY, HeaderValue::from_static(name));
         Ok(response)
-    }
-
-    /// Opens the stream, and only then builds the head from what we know.
-    async fn stream(
-        &self,
-        file: &Representation,
-        mount: &Mount,
-        want: Want,
-        links: Arc<dyn Links>,
-        account: Option<Arc<Account>>,
-    ) -> Result<Response<Body>, Error> {
-        let cdn = Arc::clone(&self.experience.cdn);
-        let source = Arc::new(Source {
-            lane: cdn.lane(),
-            cdn,
-            links,
-            referers: Arc::clone(&self.experience.referers),
-            mount: mount.settings.path.clone(),
-            media_type: file.media_type.clone(),
-            limits: self.limits,
-        });
-        let partial = want.spec.is_some();
-        let opened = match source.open(want).await {
-            Ok(opened) => opened,
-            Err(Refused::Unsatisfiable(size)) => return Ok(file.unsatisfiable(size)),
-            Err(Refused::Failed(error)) => return Err(error),
-        };
-        let (start, end, size) = (opened.start, opened.end, opened.size);
-        let meter = account.map(|account| account.meter());
-        let body = Body::stream(Transfer::new(source, opened, meter));
-        Ok(if partial && start < end {
-            let range = ByteRange {
-                first: start,
-                last: end - 1,
-            };
-            file.part(range, size, body)
-        } else {
-            file.whole(Some(size), body)
-        })
     }
 }
 

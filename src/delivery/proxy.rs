@@ -23,11 +23,11 @@ use super::upstream::{Opened, Refused, Source, Want};
 use crate::drive::{Error, ErrorKind, Retry};
 
 /// Bytes after which a resumed stream counts as getting on.
-const PROGRESS: u64 = 64 * 1024;
+pub const PROGRESS: u64 = 64 * 1024;
 /// Pauses between resumptions double up to this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A pause that the CDN asks for is made up to this; a longer one ends the download.
-const LONGEST_ASKED: Duration = Duration::from_secs(15);
+pub const LONGEST_ASKED: Duration = Duration::from_secs(15);
 
 /// The body of a streamed answer.
 pub struct Transfer {
@@ -169,10 +169,7 @@ impl Transfer {
                 if let (Some(before), Some(now)) = (&self.etag, &opened.etag)
                     && before != now
                 {
-                    return Err(self.give_up(Error::new(
-                        ErrorKind::Nonsense,
-                        "The file changed while it was downloaded.",
-                    )));
+                    return Err(self.give_up(changed()));
                 }
                 self.skip = opened.skip;
                 self.state = State::Streaming(opened.body);
@@ -183,18 +180,33 @@ impl Transfer {
                 Retry::After(pause) if pause <= LONGEST_ASKED => self.resume(error.sentence(), pause),
                 _ => Err(self.give_up(error)),
             },
-            Err(Refused::Unsatisfiable(_)) => Err(self.give_up(Error::new(
-                ErrorKind::Nonsense,
-                "The file became shorter while it was downloaded.",
-            ))),
+            Err(Refused::Unsatisfiable(_)) => Err(self.give_up(shorter())),
         }
     }
 
     fn give_up(&mut self, error: Error) -> io::Error {
         self.state = State::Done;
-        tracing::warn!(mount = %self.source.mount, at = self.next, end = self.end, "a download ends early: {error}");
-        io::Error::other(error)
+        give_up(&self.source, self.next, self.end, error)
     }
+}
+
+/// The end of a download at byte `at` instead of `end`: told in the log, and to the client by a broken connection.
+pub fn give_up(source: &Source, at: u64, end: u64, error: Error) -> io::Error {
+    tracing::warn!(mount = %source.mount, at, end, "a download ends early: {error}");
+    io::Error::other(error)
+}
+
+/// A part has another entity tag than those before.
+pub fn changed() -> Error {
+    Error::new(ErrorKind::Nonsense, "The file changed while it was downloaded.")
+}
+
+/// The CDN says that there are no such bytes.
+pub fn shorter() -> Error {
+    Error::new(
+        ErrorKind::Nonsense,
+        "The file became shorter while it was downloaded.",
+    )
 }
 
 impl HttpBody for Transfer {

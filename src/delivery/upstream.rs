@@ -43,7 +43,7 @@ pub trait Links: Send + Sync {
     }
 }
 
-/// Patience of a transfer.
+/// Patience and measures of a transfer.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// How long no byte may come while the client waits for one.
@@ -52,6 +52,10 @@ pub struct Limits {
     pub resumes: u32,
     /// Pause before a second try; doubled for each further one.
     pub pause: Duration,
+    /// How long a waiting client is left to one of several connections while another is idle.
+    pub slow: Duration,
+    /// Smallest range that is worth a request of its own, and the first one of several. In bytes.
+    pub part: u64,
 }
 
 impl Default for Limits {
@@ -60,6 +64,8 @@ impl Default for Limits {
             stall: Duration::from_secs(30),
             resumes: 5,
             pause: Duration::from_millis(200),
+            slow: Duration::from_secs(1),
+            part: 256 * 1024,
         }
     }
 }
@@ -108,6 +114,8 @@ pub struct Opened {
     pub size: u64,
     /// The CDN's own entity tag.
     pub etag: Option<HeaderValue>,
+    /// The answer is the whole file, whatever was asked.
+    pub whole: bool,
 }
 
 /// Why a stream could not be opened.
@@ -294,6 +302,7 @@ async fn judge(response: Response<Incoming>, want: &Want, media_type: &str) -> V
         end,
         size,
         etag: head.headers.get(ETAG).cloned(),
+        whole: range.is_none(),
     })
 }
 

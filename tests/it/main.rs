@@ -7,6 +7,7 @@ mod world;
 
 mod arrows;
 mod commands;
+mod connections;
 mod delivery;
 mod direct;
 mod faults;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod parallel;
 mod stand_in;
 mod streams;
 
@@ -22,6 +23,8 @@ const LIMITS: Limits = Limits {
     stall: Duration::from_millis(80),
     resumes: 3,
     pause: Duration::from_millis(1),
+    slow: Duration::from_millis(20),
+    part: 16 * 1024,
 };
 
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// What is done to one request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum Act {
     /// 200 or 206, all of it.
     Serve,
@@ -28,6 +28,8 @@ pub enum Act {
     Reset(usize),
     /// The same with silence in place of an end.
     Stall(usize),
+    /// The same, so many bytes every 2 ms.
+    Trickle(usize),
     /// No answer at all.
     Silence,
     /// A status, a media type and a body.
@@ -115,12 +117,24 @@ impl StandIn {
 
     /// Returns when the other side has left in the middle of an answer.
     pub async fn was_left(&self) {
-        self.shared
-            .left
-            .subscribe()
-            .wait_for(|left| *left > 0)
-            .await
-            .unwrap();
+        self.was_left_by(1).await;
+    }
+
+    /// Returns when it has done so on so many connections.
+    pub async fn was_left_by(&self, connections: usize) {
+        let mut left = self.shared.left.subscribe();
+        left.wait_for(|left| *left >= connections).await.unwrap();
+    }
+
+    /// The ranges asked for so far: first and last byte.
+    pub fn ranges(&self) -> Vec<(usize, usize)> {
+        let ranges = self.header("range").into_iter().flatten();
+        ranges
+            .map(|range| {
+                let (first, last) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+                (first.parse().unwrap(), last.parse().unwrap())
+            })
+            .collect()
     }
 }
 
@@ -148,6 +162,16 @@ impl Shared {
                     stream.write_all(&answer[..end]).await?;
                 }
                 Act::Silence => {}
+                Act::Trickle(n) => {
+                    for bytes in answer.chunks(n) {
+                        if let Err(error) = stream.write_all(bytes).await {
+                            self.left.send_modify(|left| *left += 1);
+                            return Err(error);
+                        }
+                        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                    }
+                    self.answers.fetch_add(1, Ordering::Relaxed);
+                }
                 _ => {
                     if let Err(error) = stream.write_all(&answer).await {
                         self.left.send_modify(|left| *left += 1);

@@ -4,6 +4,8 @@ use proptest::prelude::{Just, ProptestConfig, prop_assert, prop_oneof, proptest}
 use proptest::strategy::Strategy as _;
 
 use super::*;
+use crate::delivery::proxy::Transfer;
+use crate::delivery::upstream::Source;
 
 #[tokio::test]
 async fn a_stream_that_breaks_goes_on_at_the_byte_where_it_broke() {
@@ -114,7 +116,7 @@ async fn what_is_not_the_file_is_never_served_as_the_file() {
         Act::Say(210, "text/plain", "?"),
         Act::Say(400, "text/plain", "?"),
     ] {
-        let world = World::new(1000, vec![act.clone(); 3]).await;
+        let world = World::new(1000, vec![act; 3]).await;
         assert_eq!(world.failure().await, ErrorKind::Nonsense, "{act:?}");
         assert_eq!(world.cdn.heads().len(), 1, "{act:?}");
     }
@@ -169,9 +171,9 @@ async fn redirects_of_the_cdn_are_followed_a_few_times() {
 #[tokio::test]
 async fn faults_of_the_cdn_have_their_kinds() {
     let ill = Act::Say(503, "text/plain", "ill");
-    let world = World::new(1000, [ill.clone()]).await;
+    let world = World::new(1000, [ill]).await;
     whole(&world).await;
-    let world = World::new(1000, [ill.clone(), ill]).await;
+    let world = World::new(1000, [ill, ill]).await;
     assert_eq!(world.failure().await, ErrorKind::Nonsense);
 
     let world = World::new(1000, [Act::Say(429, "text/plain", "slow")]).await;
