@@ -228,6 +228,7 @@ fn config(known: &Known, listen: String, dir: &Path, password: &str) -> Config {
         cache: Cache {
             list_ttl: Duration::from_secs(300),
             list_entries: 1_000_000,
+            blocks: 64 << 20,
         },
         upload: Upload {
             mode: UploadMode::Through,

@@ -73,6 +73,8 @@ pub struct Cache {
     pub list_ttl: Duration,
     /// Entries kept over all folders.
     pub list_entries: u64,
+    /// Bytes of memory for beginnings and ends of files that were streamed; 0 switches it off.
+    pub blocks: u64,
 }
 
 /// How a PUT reaches 123pan.

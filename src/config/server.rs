@@ -19,7 +19,7 @@ pub const SERVER: &[&str] = &[
     "anonymous",
 ];
 /// Keys of `[cache]`.
-pub const CACHE: &[&str] = &["list_ttl", "list_entries"];
+pub const CACHE: &[&str] = &["list_ttl", "list_entries", "blocks"];
 /// Keys of `[upload]`.
 pub const UPLOAD: &[&str] = &["mode", "spool_dir", "spool_limit", "parts"];
 /// Keys of `[[user]]`.
@@ -158,6 +158,7 @@ pub fn cache(mut section: Section<'_>) -> Cache {
     Cache {
         list_ttl: section.duration("list_ttl").unwrap_or(Duration::from_secs(300)),
         list_entries: at_least_one(&mut section, "list_entries").unwrap_or(1_000_000),
+        blocks: section.size("blocks").unwrap_or(64 << 20),
     }
 }
 

@@ -1,63 +1,170 @@
-//! One streamed answer: which way its bytes are fetched, and the head that goes before them.
+//! One streamed answer: where its bytes come from, and the head that goes before them.
 
+use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Response;
 
 use super::Engine;
-use super::budget::Account;
+use super::budget::{Account, Meter};
+use super::cdn::Cdn;
+use super::memory::Memory;
 use super::parallel::{Parallel, Plan};
-use super::proxy::Transfer;
+use super::proxy::{Transfer, give_up};
 use super::range::{ByteRange, Spec};
+use super::referer::Referers;
+use super::remembered::Remembered;
 use super::representation::Representation;
-use super::upstream::{Links, Refused, Source, Want};
-use crate::body::Body;
+use super::upstream::{Limits, Links, Refused, Source, Want};
+use crate::body::{Body, Frames};
 use crate::drive::Error;
 use crate::tree::Mount;
 
-impl Engine {
-    /// Opens the stream, and only then builds the head from what we know.
-    pub(super) async fn stream(
-        &self,
-        file: &Representation,
-        mount: &Mount,
-        mut want: Want,
-        links: Arc<dyn Links>,
-        account: Option<Arc<Account>>,
-    ) -> Result<Response<Body>, Error> {
-        let partial = want.spec.is_some();
-        let plan = self.plan(mount, &want);
+/// Opens streams of one file at the CDN.
+pub struct Opener {
+    cdn: Arc<Cdn>,
+    links: Arc<dyn Links>,
+    referers: Arc<Referers>,
+    mount: String,
+    media_type: Cow<'static, str>,
+    limits: Limits,
+    /// Connections for one stream, and bytes held for it.
+    connections: usize,
+    window: u64,
+    account: Option<Arc<Account>>,
+}
+
+/// An open stream.
+pub struct Stream {
+    /// Its bytes.
+    pub frames: Frames,
+    /// Position of the first.
+    pub start: u64,
+    /// Position after the last.
+    pub end: u64,
+    /// Size of the whole file.
+    pub size: u64,
+}
+
+impl Opener {
+    /// Opens what is wanted, over several connections where the mount says so and it is worth it.
+    ///
+    /// # Errors
+    /// See [`Source::open`].
+    pub async fn open(&self, mut want: Want) -> Result<Stream, Refused> {
+        let plan = self.plan(&want);
         if let Some((plan, range)) = plan {
             // The first range is short, so that the others begin soon.
             let last = range.first + self.limits.part - 1;
             want.spec = Some(Spec::From(range.first, Some(last.min(range.last))));
-            tracing::debug!(mount = %mount.settings.path, connections = plan.connections(), "a download over several connections");
+            tracing::debug!(mount = %self.mount, connections = plan.connections(), "a download over several connections");
         }
-        let cdn = Arc::clone(&self.experience.cdn);
-        let source = Source {
-            lane: if plan.is_some() { cdn.narrow() } else { cdn.lane() },
-            cdn,
+        let source = self.source(plan.is_some());
+        let mut opened = source.open(want).await?;
+        let meter = self.meter();
+        let (start, size) = (opened.start, opened.size);
+        let end = plan.map_or(opened.end, |(_, range)| range.last + 1);
+        let frames: Frames = match plan {
+            Some((plan, _)) if !opened.whole => Box::pin(Parallel::new(source, opened, end, plan, meter)),
+            _ => {
+                // A CDN that ignores ranges brings all of it at once.
+                opened.end = end;
+                Box::pin(Transfer::new(Arc::new(source), opened, meter))
+            }
+        };
+        Ok(Stream {
+            frames,
+            start,
+            end,
+            size,
+        })
+    }
+
+    /// The end of an answer at byte `at` instead of `end`.
+    pub fn give_up(&self, at: u64, end: u64, error: Error) -> io::Error {
+        give_up(&self.mount, at, end, error)
+    }
+
+    /// Counts bytes for the mount's budget.
+    pub fn meter(&self) -> Option<Meter> {
+        self.account.as_ref().map(Account::meter)
+    }
+
+    /// How long one answer may wait for what other downloads bring.
+    pub fn patience(&self) -> Duration {
+        self.limits.follow
+    }
+
+    fn source(&self, narrow: bool) -> Source {
+        Source {
+            lane: if narrow {
+                self.cdn.narrow()
+            } else {
+                self.cdn.lane()
+            },
+            cdn: Arc::clone(&self.cdn),
+            links: Arc::clone(&self.links),
+            referers: Arc::clone(&self.referers),
+            mount: self.mount.clone(),
+            media_type: self.media_type.clone(),
+            limits: self.limits,
+        }
+    }
+
+    /// How several connections share the bytes that are wanted; `None` where one will do.
+    fn plan(&self, want: &Want) -> Option<(Plan, ByteRange)> {
+        let range = want.spec.unwrap_or(Spec::From(0, None)).resolve(want.size?)?;
+        let plan = Plan::of(self.connections, self.window, self.limits.part, range.length())?;
+        Some((plan, range))
+    }
+}
+
+impl Engine {
+    /// Has the first bytes at hand, and only then builds the head from what we know.
+    pub(super) async fn stream(
+        &self,
+        file: &Representation,
+        mount: &Mount,
+        want: Want,
+        links: Arc<dyn Links>,
+        account: Option<Arc<Account>>,
+        memory: Option<Memory>,
+    ) -> Result<Response<Body>, Error> {
+        let delivery = &mount.settings.delivery;
+        let opener = Arc::new(Opener {
+            cdn: Arc::clone(&self.experience.cdn),
             links,
             referers: Arc::clone(&self.experience.referers),
             mount: mount.settings.path.clone(),
             media_type: file.media_type.clone(),
             limits: self.limits,
+            connections: delivery.proxy_connections,
+            window: delivery.proxy_window,
+            account,
+        });
+        let partial = want.spec.is_some();
+        let known = want.size.and_then(|size| {
+            let range = want.spec.unwrap_or(Spec::From(0, None)).resolve(size)?;
+            Some((range, size))
+        });
+        let answer = match (known, memory) {
+            (Some((range, size)), Some(memory)) => {
+                let body = Remembered::new(opener, Some(memory), range, size);
+                body.begun(want.link)
+                    .await
+                    .map(|body| (Body::stream(body), range.first, range.last + 1, size))
+            }
+            _ => opener
+                .open(want)
+                .await
+                .map(|stream| (Body::Stream(stream.frames), stream.start, stream.end, stream.size)),
         };
-        let mut opened = match source.open(want).await {
-            Ok(opened) => opened,
+        let (body, start, end, size) = match answer {
+            Ok(answer) => answer,
             Err(Refused::Unsatisfiable(size)) => return Ok(file.unsatisfiable(size)),
             Err(Refused::Failed(error)) => return Err(error),
-        };
-        let meter = account.map(|account| account.meter());
-        let (start, size) = (opened.start, opened.size);
-        let end = plan.map_or(opened.end, |(_, range)| range.last + 1);
-        let body = match plan {
-            Some((plan, _)) if !opened.whole => Body::stream(Parallel::new(source, opened, end, plan, meter)),
-            _ => {
-                // A CDN that ignores ranges brings all of it at once.
-                opened.end = end;
-                Body::stream(Transfer::new(Arc::new(source), opened, meter))
-            }
         };
         Ok(if partial && start < end {
             let range = ByteRange {
@@ -68,14 +175,5 @@ impl Engine {
         } else {
             file.whole(Some(size), body)
         })
-    }
-
-    /// How several connections share the bytes that are wanted; `None` where one will do.
-    fn plan(&self, mount: &Mount, want: &Want) -> Option<(Plan, ByteRange)> {
-        let delivery = &mount.settings.delivery;
-        let range = want.spec.unwrap_or(Spec::From(0, None)).resolve(want.size?)?;
-        let (connections, window) = (delivery.proxy_connections, delivery.proxy_window);
-        let plan = Plan::of(connections, window, self.limits.part, range.length())?;
-        Some((plan, range))
     }
 }

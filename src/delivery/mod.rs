@@ -9,6 +9,7 @@ mod budget;
 mod cdn;
 mod client;
 mod download;
+mod memory;
 mod parallel;
 mod precondition;
 mod proxy;
@@ -17,6 +18,7 @@ mod range;
 mod recent;
 mod redirect;
 mod referer;
+mod remembered;
 mod representation;
 mod strategy;
 #[cfg(test)]
@@ -38,6 +40,7 @@ use http_body_util::{BodyStream, StreamBody};
 use self::budget::{Account, Budgets};
 use self::cdn::Cdn;
 use self::client::{Client, Lessons};
+use self::memory::Blocks;
 use self::precondition::Outcome;
 use self::range::{ByteRange, Spec, Wanted};
 use self::referer::Referers;
@@ -78,6 +81,7 @@ pub struct Delivery {
 struct Engine {
     experience: Experience,
     budgets: Budgets,
+    blocks: Arc<Blocks>,
     limits: Limits,
 }
 
@@ -99,14 +103,14 @@ impl Links for TreeLinks {
 }
 
 impl Delivery {
-    /// Nothing is connected and nothing learned yet.
+    /// Nothing is connected and nothing learned yet; beginnings and ends of files are kept in `blocks` bytes.
     ///
     /// # Errors
     /// `Unsupported` if the TLS library refuses its own defaults.
-    pub fn new(tree: Arc<Tree>) -> Result<Self, Error> {
+    pub fn new(tree: Arc<Tree>, blocks: u64) -> Result<Self, Error> {
         Ok(Self {
             tree,
-            engine: Engine::new(HEAD_TIMEOUT, Limits::default())?,
+            engine: Engine::new(HEAD_TIMEOUT, Limits::default(), blocks)?,
         })
     }
 
@@ -184,7 +188,7 @@ impl Fetch for Delivery {
                 link: None,
             };
             let shown = Representation::of(&file.entry);
-            let response = self.engine.stream(&shown, mount, want, links, None).await?;
+            let response = self.engine.stream(&shown, mount, want, links, None, None).await?;
             let frames = BodyStream::new(response.into_body());
             let bytes = frames.try_filter_map(async |frame| Ok(frame.into_data().ok()));
             Ok(Box::pin(bytes) as FileStream)
@@ -193,7 +197,7 @@ impl Fetch for Delivery {
 }
 
 impl Engine {
-    fn new(head_timeout: Duration, limits: Limits) -> Result<Self, Error> {
+    fn new(head_timeout: Duration, limits: Limits, blocks: u64) -> Result<Self, Error> {
         Ok(Self {
             experience: Experience {
                 cdn: Arc::new(Cdn::new(head_timeout)?),
@@ -201,6 +205,7 @@ impl Engine {
                 lessons: Lessons::new(),
             },
             budgets: Budgets::default(),
+            blocks: Blocks::new(blocks),
             limits,
         })
     }
@@ -289,7 +294,16 @@ impl Engine {
                     size: file.size,
                     link,
                 };
-                let response = self.stream(&file, mount, want, links, account).await?;
+                let response = self
+                    .stream(
+                        &file,
+                        mount,
+                        want,
+                        links,
+                        account,
+                        self.blocks.of(mount, &resource.entry),
+                    )
+                    .await?;
                 (Strategy::Proxy.name(), response)
             }
         };

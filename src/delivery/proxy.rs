@@ -186,13 +186,13 @@ impl Transfer {
 
     fn give_up(&mut self, error: Error) -> io::Error {
         self.state = State::Done;
-        give_up(&self.source, self.next, self.end, error)
+        give_up(&self.source.mount, self.next, self.end, error)
     }
 }
 
 /// The end of a download at byte `at` instead of `end`: told in the log, and to the client by a broken connection.
-pub fn give_up(source: &Source, at: u64, end: u64, error: Error) -> io::Error {
-    tracing::warn!(mount = %source.mount, at, end, "a download ends early: {error}");
+pub fn give_up(mount: &str, at: u64, end: u64, error: Error) -> io::Error {
+    tracing::warn!(mount, at, end, "a download ends early: {error}");
     io::Error::other(error)
 }
 

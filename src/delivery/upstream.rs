@@ -54,6 +54,8 @@ pub struct Limits {
     pub pause: Duration,
     /// How long a waiting client is left to one of several connections while another is idle.
     pub slow: Duration,
+    /// How long one answer waits in all for bytes that other downloads are about to bring.
+    pub follow: Duration,
     /// Smallest range that is worth a request of its own, and the first one of several. In bytes.
     pub part: u64,
 }
@@ -65,6 +67,7 @@ impl Default for Limits {
             resumes: 5,
             pause: Duration::from_millis(200),
             slow: Duration::from_secs(1),
+            follow: Duration::from_secs(3),
             part: 256 * 1024,
         }
     }

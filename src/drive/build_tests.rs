@@ -56,6 +56,7 @@ fn config(state_dir: PathBuf, mounts: Vec<(&str, Source)>) -> Config {
         cache: Cache {
             list_ttl: Duration::ZERO,
             list_entries: 0,
+            blocks: 0,
         },
         upload: Upload {
             mode: UploadMode::Through,

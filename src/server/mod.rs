@@ -111,7 +111,7 @@ impl Server {
         })?;
         let tree = Tree::new(&config, drives, state, spool).await?;
         let auth = Auth::new(&config.users, config.server.anonymous)?;
-        let delivery = Arc::new(Delivery::new(tree.clone()).map_err(StartError::Cdn)?);
+        let delivery = Arc::new(Delivery::new(tree.clone(), config.cache.blocks).map_err(StartError::Cdn)?);
         let fetch: Weak<dyn Fetch> = Arc::<Delivery>::downgrade(&delivery);
         tree.fetch_by(fetch);
         let service = Arc::new(Service::new(&config.server.prefix, auth, tree, delivery)?);

@@ -12,8 +12,9 @@ const MOUNTS: [(&str, usize); 3] = [("/one", 1), ("/four", 4), ("/sixteen", 16)]
 
 /// The same account three times, with as many connections as the mounts say.
 async fn world(fill: impl FnOnce(&Cloud)) -> World {
-    World::start(
+    World::start_with(
         options(),
+        "[cache]\nblocks = \"0B\"\n",
         |cloud| {
             cloud.add_file("/film.mkv", FILE);
             fill(cloud);

@@ -13,6 +13,7 @@ mod direct;
 mod faults;
 mod kill;
 mod listing;
+mod memory;
 mod open;
 mod pages;
 mod paging;

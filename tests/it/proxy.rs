@@ -10,10 +10,14 @@ const LEN: u64 = 3_000_001;
 
 const FILE: Content = Content::Pattern { seed: 7, len: LEN };
 
+/// Nothing is remembered, so that each request shows what the CDN does to it.
+const FORGETFUL: &str = "[cache]\nblocks = \"0B\"\n";
+
 /// A proxied account over `/film.mkv`.
 async fn world(fill: impl FnOnce(&Cloud)) -> World {
-    World::start(
+    World::start_with(
         options(),
+        FORGETFUL,
         |cloud| {
             cloud.add_file("/film.mkv", FILE);
             fill(cloud);
@@ -265,8 +269,9 @@ async fn every_referer_rule_of_the_cdn_is_met_and_remembered() {
         RefererRule::Origin,
     ] {
         for status in [403, 200] {
-            let world = World::start(
+            let world = World::start_with(
                 options(),
+                FORGETFUL,
                 |cloud| {
                     cloud.add_file("/film.mkv", FILE);
                     cloud.settings().referer = rule;

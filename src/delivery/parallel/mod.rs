@@ -67,6 +67,8 @@ pub struct Parallel {
     timer: Option<Pin<Box<Sleep>>>,
     /// When the client was last given bytes and has not asked for more since.
     given: Option<Instant>,
+    /// It ended in an error.
+    broken: bool,
     meter: Option<Meter>,
 }
 
@@ -93,6 +95,7 @@ impl Parallel {
             taken_at: start,
             timer: None,
             given: None,
+            broken: false,
             meter,
             lanes: vec![Lane::streaming(opened)],
         }
@@ -336,9 +339,8 @@ impl Parallel {
     fn end_early(&mut self, error: Error) -> io::Error {
         self.lanes.clear();
         self.held.clear();
-        let (at, end) = (self.next, self.end);
-        self.end = at;
-        give_up(&self.source, at, end, error)
+        self.broken = true;
+        give_up(&self.source.mount, self.next, self.end, error)
     }
 }
 
@@ -356,7 +358,7 @@ impl HttpBody for Parallel {
             }
         }
         loop {
-            if this.next == this.end {
+            if this.next == this.end || this.broken {
                 return Poll::Ready(None);
             }
             this.send(false);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod memory;
 mod parallel;
 mod stand_in;
 mod streams;
@@ -24,6 +25,7 @@ const LIMITS: Limits = Limits {
     resumes: 3,
     pause: Duration::from_millis(1),
     slow: Duration::from_millis(20),
+    follow: Duration::from_millis(300),
     part: 16 * 1024,
 };
 
@@ -126,7 +128,7 @@ impl World {
                 refused: AtomicUsize::new(0),
             }),
             cdn,
-            engine: Engine::new(Duration::from_millis(500), LIMITS).unwrap(),
+            engine: Engine::new(Duration::from_millis(500), LIMITS, 0).unwrap(),
             resource: Resource {
                 path: TreePath::from_decoded("/drive/电影/film.mkv").unwrap(),
                 mount: Some(Arc::new(mount)),
@@ -143,6 +145,12 @@ impl World {
     fn delivery(mut self, change: impl FnOnce(&mut config::Delivery)) -> Self {
         let mount = Arc::get_mut(self.resource.mount.as_mut().unwrap()).unwrap();
         change(&mut Arc::get_mut(&mut mount.settings).unwrap().delivery);
+        self
+    }
+
+    /// With so many bytes of memory for beginnings and ends of files.
+    fn blocks(mut self, limit: usize) -> Self {
+        self.engine.blocks = Blocks::new(limit as u64);
         self
     }
 

@@ -1,0 +1,295 @@
+//! Beginnings and ends of files, remembered for a while.
+//!
+//! Players and media libraries read the same few megabytes again and again: the head with the codecs, the end with
+//! the index. What a streamed download brings of them is kept, within one bound over all files; who asks next is
+//! served from here. Who asks for bytes that another download is about to bring waits a moment for them in place
+//! of asking too; not for long, because the other's client may be slow.
+//!
+//! A file is named by what it holds (its MD5 and size), so that one that was overwritten shows no old byte; files
+//! without an MD5 are not kept.
+
+mod extents;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use self::extents::Extents;
+use crate::drive::{Entry, Id};
+use crate::tree::Mount;
+
+/// Bytes kept of each end of a file at the most.
+const EDGE: u64 = 4 << 20;
+/// Files that nobody read for so long are forgotten.
+const KEPT: Duration = Duration::from_secs(10 * 60);
+/// How often is looked for them.
+const SWEEP: Duration = Duration::from_secs(60);
+/// Bytes that another download may still be away from those that are waited for.
+const NEAR: u64 = 1 << 20;
+
+/// The memory of all files.
+#[derive(Debug)]
+pub struct Blocks {
+    limit: u64,
+    edge: u64,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    store: usize,
+    id: Id,
+    md5: [u8; 16],
+    size: u64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    files: HashMap<Key, File>,
+    held: u64,
+    /// Tells downloads apart.
+    leads: u64,
+    swept: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct File {
+    extents: Extents,
+    leaders: Vec<Leader>,
+    news: watch::Sender<()>,
+    used: Instant,
+}
+
+/// A download under way.
+#[derive(Debug)]
+struct Leader {
+    lead: u64,
+    at: u64,
+    end: u64,
+}
+
+/// The memory of one file.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    blocks: Arc<Blocks>,
+    key: Arc<Key>,
+}
+
+/// What the memory has for a reader.
+#[derive(Debug)]
+pub enum Look {
+    /// Some of the next bytes.
+    Bytes(bytes::Bytes),
+    /// Another download will bring them; something has happened when this changes, or fails.
+    Coming(watch::Receiver<()>),
+    /// Nobody has them: they are to be fetched, and given to this.
+    Lead(Lead),
+}
+
+/// One download that fills the memory; nobody waits for it once it is dropped.
+#[derive(Debug)]
+pub struct Lead {
+    memory: Memory,
+    lead: u64,
+    at: u64,
+    end: u64,
+}
+
+impl Blocks {
+    /// A memory of at most `limit` bytes; 0 keeps nothing.
+    pub fn new(limit: u64) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            // So that several files have room.
+            edge: EDGE.min(limit / 8),
+            inner: Mutex::default(),
+        })
+    }
+
+    /// The memory of a file; `None` where it is not kept.
+    pub fn of(self: &Arc<Self>, mount: &Mount, file: &Entry) -> Option<Memory> {
+        let key = Key {
+            store: mount.store,
+            id: file.id,
+            md5: file.md5?,
+            size: file.size?,
+        };
+        (self.edge > 0).then(|| Memory {
+            blocks: Arc::clone(self),
+            key: Arc::new(key),
+        })
+    }
+
+    /// Bytes held.
+    #[cfg(test)]
+    pub fn held(&self) -> u64 {
+        self.lock().held
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics while it is held; if something did, what is there is still right.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    /// What there is of `at..end`, of which the first byte comes next. `follow`: the reader may wait.
+    pub fn look(&self, at: u64, end: u64, follow: bool) -> Look {
+        let mut inner = self.blocks.lock();
+        let now = Instant::now();
+        inner.sweep(now);
+        if self.kept(at) == at
+            && let Some(file) = inner.files.get_mut(&*self.key)
+        {
+            file.used = now;
+            if let Some(bytes) = file.extents.get(at, end) {
+                return Look::Bytes(bytes);
+            }
+            let brings = |leader: &Leader| leader.at <= at && at < leader.end && at - leader.at <= NEAR;
+            if follow && file.leaders.iter().any(brings) {
+                return Look::Coming(file.news.subscribe());
+            }
+        }
+        inner.leads += 1;
+        let lead = inner.leads;
+        if self.kept(at) < end {
+            let file = inner
+                .files
+                .entry((*self.key).clone())
+                .or_insert_with(|| File::new(now));
+            file.leaders.push(Leader { lead, at, end });
+        }
+        Look::Lead(Lead {
+            memory: self.clone(),
+            lead,
+            at,
+            end,
+        })
+    }
+
+    /// The first position from `at` on that is kept; the file's size where there is none.
+    fn kept(&self, at: u64) -> u64 {
+        let (size, edge) = (self.key.size, self.blocks.edge);
+        if at < edge {
+            at
+        } else {
+            at.max(size.saturating_sub(edge)).min(size)
+        }
+    }
+}
+
+impl Lead {
+    /// Gives the next bytes to the memory.
+    pub fn bring(&mut self, data: &[u8]) {
+        let (from, until) = (self.at, self.at + data.len() as u64);
+        self.at = until;
+        let (edge, size) = (self.memory.blocks.edge, self.memory.key.size);
+        let head = from..until.min(edge);
+        let tail = from.max(size.saturating_sub(edge)).max(head.end.max(from))..until;
+        if head.is_empty() && tail.is_empty() {
+            return;
+        }
+        let mut inner = self.memory.blocks.lock();
+        let now = Instant::now();
+        let inner = &mut *inner;
+        let file = inner
+            .files
+            .entry((*self.memory.key).clone())
+            .or_insert_with(|| File::new(now));
+        let before = file.extents.cost();
+        for part in [head, tail] {
+            if let (Ok(first), Ok(last)) = (
+                usize::try_from(part.start - from),
+                usize::try_from(part.end.saturating_sub(from)),
+            ) && let Some(data) = data.get(first..last)
+            {
+                file.extents.put(part.start, data);
+            }
+        }
+        inner.held += file.extents.cost() - before;
+        file.used = now;
+        match file.leaders.iter_mut().find(|leader| leader.lead == self.lead) {
+            Some(leader) => leader.at = until,
+            // The file was forgotten meanwhile.
+            None => file.leaders.push(Leader {
+                lead: self.lead,
+                at: until,
+                end: self.end,
+            }),
+        }
+        file.news.send_replace(());
+        inner.shrink(self.memory.blocks.limit);
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        let mut inner = self.memory.blocks.lock();
+        let Some(file) = inner.files.get_mut(&*self.memory.key) else {
+            return;
+        };
+        file.leaders.retain(|leader| leader.lead != self.lead);
+        file.news.send_replace(());
+        if file.leaders.is_empty() && file.extents.cost() == 0 {
+            inner.files.remove(&*self.memory.key);
+        }
+    }
+}
+
+impl File {
+    fn new(now: Instant) -> Self {
+        Self {
+            extents: Extents::default(),
+            leaders: Vec::new(),
+            news: watch::Sender::new(()),
+            used: now,
+        }
+    }
+}
+
+impl Inner {
+    /// Forgets the files that were longest not read, until the rest has room.
+    fn shrink(&mut self, limit: u64) {
+        while self.held > limit {
+            let Some(oldest) = self
+                .files
+                .iter()
+                .filter(|(_, file)| file.extents.cost() > 0)
+                .min_by_key(|(_, file)| file.used)
+                .map(|(key, _)| key.clone())
+            else {
+                return;
+            };
+            self.forget(&oldest);
+        }
+    }
+
+    /// Forgets the files that nobody read for long.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_some_and(|swept| now < swept + SWEEP) {
+            return;
+        }
+        self.swept = Some(now);
+        let old: Vec<Key> = self
+            .files
+            .iter()
+            .filter(|(_, file)| file.leaders.is_empty() && now >= file.used + KEPT)
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in old {
+            self.forget(&key);
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some(file) = self.files.remove(key) {
+            self.held -= file.extents.cost();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
