@@ -11,6 +11,7 @@ use super::Engine;
 use super::budget::{Account, Meter};
 use super::cdn::Cdn;
 use super::memory::Memory;
+use super::multipart::Multipart;
 use super::parallel::{Parallel, Plan};
 use super::proxy::{Transfer, give_up};
 use super::range::{ByteRange, Spec};
@@ -19,7 +20,7 @@ use super::remembered::Remembered;
 use super::representation::Representation;
 use super::upstream::{Limits, Links, Refused, Source, Want};
 use crate::body::{Body, Frames};
-use crate::drive::Error;
+use crate::drive::{Error, Link};
 use crate::tree::Mount;
 
 /// Opens streams of one file at the CDN.
@@ -122,6 +123,53 @@ impl Opener {
 }
 
 impl Engine {
+    fn opener(
+        &self,
+        file: &Representation,
+        mount: &Mount,
+        links: Arc<dyn Links>,
+        account: Option<Arc<Account>>,
+    ) -> Arc<Opener> {
+        let delivery = &mount.settings.delivery;
+        Arc::new(Opener {
+            cdn: Arc::clone(&self.experience.cdn),
+            links,
+            referers: Arc::clone(&self.experience.referers),
+            mount: mount.settings.path.clone(),
+            media_type: file.media_type.clone(),
+            limits: self.limits,
+            connections: delivery.proxy_connections,
+            window: delivery.proxy_window,
+            account,
+        })
+    }
+
+    /// The same for several ranges of a file of `size` bytes: the first bytes of the first of them.
+    pub(super) async fn stream_parts(
+        &self,
+        file: &Representation,
+        mount: &Mount,
+        (ranges, size): (&[ByteRange], u64),
+        source: (Arc<dyn Links>, Option<Arc<Link>>),
+        account: Option<Arc<Account>>,
+        memory: Option<Memory>,
+    ) -> Result<Response<Body>, Error> {
+        let (links, link) = source;
+        let opener = self.opener(file, mount, links, account);
+        let part = move |range| Remembered::new(Arc::clone(&opener), memory.clone(), range, size);
+        let Some(first) = ranges.first() else {
+            return Ok(file.unsatisfiable(Some(size)));
+        };
+        let mut begun = match part(*first).begun(link).await {
+            Ok(begun) => Some(begun),
+            Err(Refused::Unsatisfiable(size)) => return Ok(file.unsatisfiable(size)),
+            Err(Refused::Failed(error)) => return Err(error),
+        };
+        let open = move |range| -> Frames { Box::pin(begun.take().unwrap_or_else(|| part(range))) };
+        let body = Multipart::new(ranges, size, &file.media_type, Box::new(open));
+        Ok(file.parts(body))
+    }
+
     /// Has the first bytes at hand, and only then builds the head from what we know.
     pub(super) async fn stream(
         &self,
@@ -132,18 +180,7 @@ impl Engine {
         account: Option<Arc<Account>>,
         memory: Option<Memory>,
     ) -> Result<Response<Body>, Error> {
-        let delivery = &mount.settings.delivery;
-        let opener = Arc::new(Opener {
-            cdn: Arc::clone(&self.experience.cdn),
-            links,
-            referers: Arc::clone(&self.experience.referers),
-            mount: mount.settings.path.clone(),
-            media_type: file.media_type.clone(),
-            limits: self.limits,
-            connections: delivery.proxy_connections,
-            window: delivery.proxy_window,
-            account,
-        });
+        let opener = self.opener(file, mount, links, account);
         let partial = want.spec.is_some();
         let known = want.size.and_then(|size| {
             let range = want.spec.unwrap_or(Spec::From(0, None)).resolve(size)?;

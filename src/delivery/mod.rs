@@ -10,6 +10,7 @@ mod cdn;
 mod client;
 mod download;
 mod memory;
+mod multipart;
 mod parallel;
 mod precondition;
 mod proxy;
@@ -41,13 +42,14 @@ use self::budget::{Account, Budgets};
 use self::cdn::Cdn;
 use self::client::{Client, Lessons};
 use self::memory::Blocks;
+use self::multipart::Multipart;
 use self::precondition::Outcome;
 use self::range::{ByteRange, Spec, Wanted};
 use self::referer::Referers;
 use self::representation::Representation;
 use self::strategy::{Case, Experience, Way};
 use self::upstream::{Limits, LinkFuture, Links, Want};
-use crate::body::Body;
+use crate::body::{Body, Frames};
 use crate::config::Strategy;
 use crate::drive::{Content, DriveFuture, Error, ErrorKind, Link, LinkWish};
 use crate::tree::{Fetch, FileStream, Mount, Resource, Tree};
@@ -238,17 +240,25 @@ impl Engine {
             return Ok(file.whole(file.size, Body::Empty));
         }
         let asked = range::asked(headers, etag, file.modified);
+        let mut parts = None;
         let spec = match (file.size, &*asked) {
             (Some(size), asked) => match range::wanted(asked, size) {
                 Wanted::Whole => None,
                 Wanted::Part(range) => Some(Spec::from(range)),
+                Wanted::Parts(ranges) => {
+                    parts = Some((ranges, size));
+                    None
+                }
                 Wanted::Unsatisfiable => return Ok(file.unsatisfiable(Some(size))),
             },
             (None, [one]) => Some(*one),
             (None, _) => None,
         };
         if let Some(content) = links.local() {
-            return Ok(local(&file, &*content, spec));
+            return Ok(match parts {
+                Some((ranges, size)) if size == content.size() => local_parts(&file, content, &ranges),
+                _ => local(&file, &*content, spec),
+            });
         }
         let delivery = &mount.settings.delivery;
         let account = delivery
@@ -262,7 +272,7 @@ impl Engine {
             mount: &mount.settings.path,
             file: &resource.path,
             size: file.size,
-            from_start: spec.is_none_or(|spec| matches!(spec, Spec::From(0, _))),
+            from_start: parts.is_none() && spec.is_none_or(|spec| matches!(spec, Spec::From(0, _))),
             client,
             links: &*links,
         };
@@ -270,13 +280,13 @@ impl Engine {
         let now = SystemTime::now();
         let (name, mut response) = match way {
             Way::Redirect(link) => {
-                count(account.as_deref(), &file, spec);
+                count(account.as_deref(), &file, spec, parts.as_ref());
                 let response = redirect::found(link.expose(), link.until, now)?;
                 (Strategy::Redirect.name(), response)
             }
             Way::ProxyUrl => match (&delivery.proxy_url, &delivery.proxy_secret) {
                 (Some(base), Some(secret)) => {
-                    count(account.as_deref(), &file, spec);
+                    count(account.as_deref(), &file, spec, parts.as_ref());
                     let until = now + proxy_url::SIGNED_FOR;
                     let url = proxy_url::signed(base, secret, &resource.path, until);
                     (Strategy::ProxyUrl.name(), redirect::found(&url, until, now)?)
@@ -294,16 +304,15 @@ impl Engine {
                     size: file.size,
                     link,
                 };
-                let response = self
-                    .stream(
-                        &file,
-                        mount,
-                        want,
-                        links,
-                        account,
-                        self.blocks.of(mount, &resource.entry),
-                    )
-                    .await?;
+                let memory = self.blocks.of(mount, &resource.entry);
+                let response = match &parts {
+                    Some((ranges, size)) => {
+                        let source = (links, want.link);
+                        self.stream_parts(&file, mount, (ranges, *size), source, account, memory)
+                            .await?
+                    }
+                    None => self.stream(&file, mount, want, links, account, memory).await?,
+                };
                 (Strategy::Proxy.name(), response)
             }
         };
@@ -327,14 +336,30 @@ fn local(file: &Representation, content: &dyn Content, spec: Option<Spec>) -> Re
     }
 }
 
+/// Several ranges of such a file.
+fn local_parts(file: &Representation, content: Arc<dyn Content>, ranges: &[ByteRange]) -> Response<Body> {
+    let size = content.size();
+    let open = move |range: ByteRange| -> Frames {
+        let bytes = content.read(range.first, range.length());
+        Box::pin(StreamBody::new(bytes.map_ok(Frame::data)))
+    };
+    file.parts(Multipart::new(ranges, size, &file.media_type, Box::new(open)))
+}
+
 /// Counts what a redirected client will fetch: all that it asked for.
-fn count(account: Option<&Account>, file: &Representation, spec: Option<Spec>) {
+fn count(
+    account: Option<&Account>,
+    file: &Representation,
+    spec: Option<Spec>,
+    parts: Option<&(Vec<ByteRange>, u64)>,
+) {
     let (Some(account), Some(size)) = (account, file.size) else {
         return;
     };
-    let bytes = match spec {
-        Some(spec) => spec.resolve(size).map_or(0, ByteRange::length),
-        None => size,
+    let bytes = match (spec, parts) {
+        (Some(spec), _) => spec.resolve(size).map_or(0, ByteRange::length),
+        (None, Some((ranges, _))) => ranges.iter().map(|range| range.length()).sum(),
+        (None, None) => size,
     };
     account.add(bytes, SystemTime::now());
 }

@@ -17,6 +17,7 @@ mod memory;
 mod open;
 mod pages;
 mod paging;
+mod parts;
 mod proxy;
 mod read;
 mod rules;

@@ -5,6 +5,7 @@
 mod answers;
 mod memory;
 mod parallel;
+mod parts;
 mod stand_in;
 mod streams;
 
