@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::Response;
+use http::header::HeaderValue;
 
 use super::Engine;
 use super::budget::{Account, Meter};
@@ -13,7 +14,7 @@ use super::cdn::Cdn;
 use super::memory::Memory;
 use super::multipart::Multipart;
 use super::parallel::{Parallel, Plan};
-use super::proxy::{Transfer, give_up};
+use super::proxy::{Transfer, changed, give_up};
 use super::range::{ByteRange, Spec};
 use super::referer::Referers;
 use super::remembered::Remembered;
@@ -35,6 +36,8 @@ pub struct Opener {
     connections: usize,
     window: u64,
     account: Option<Arc<Account>>,
+    /// The CDN's entity tag of what was sent first: no other may follow in the same answer.
+    version: OnceLock<HeaderValue>,
 }
 
 /// An open stream.
@@ -47,6 +50,8 @@ pub struct Stream {
     pub end: u64,
     /// Size of the whole file.
     pub size: u64,
+    /// The CDN's entity tag.
+    pub etag: Option<HeaderValue>,
 }
 
 impl Opener {
@@ -64,6 +69,10 @@ impl Opener {
         }
         let source = self.source(plan.is_some());
         let mut opened = source.open(want).await?;
+        let etag = opened.etag.clone();
+        if !self.is_same(etag.as_ref()) {
+            return Err(changed().into());
+        }
         let meter = self.meter();
         let (start, size) = (opened.start, opened.size);
         let end = plan.map_or(opened.end, |(_, range)| range.last + 1);
@@ -80,7 +89,13 @@ impl Opener {
             start,
             end,
             size,
+            etag,
         })
+    }
+
+    /// Whether bytes with this entity tag of the CDN may follow those that were sent.
+    pub fn is_same(&self, etag: Option<&HeaderValue>) -> bool {
+        etag.is_none_or(|etag| self.version.get_or_init(|| etag.clone()) == etag)
     }
 
     /// The end of an answer at byte `at` instead of `end`.
@@ -141,6 +156,7 @@ impl Engine {
             connections: delivery.proxy_connections,
             window: delivery.proxy_window,
             account,
+            version: OnceLock::new(),
         })
     }
 

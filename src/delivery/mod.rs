@@ -200,16 +200,20 @@ impl Fetch for Delivery {
 
 impl Engine {
     fn new(head_timeout: Duration, limits: Limits, blocks: u64) -> Result<Self, Error> {
-        Ok(Self {
+        Ok(Self::over(Arc::new(Cdn::new(head_timeout)?), limits, blocks))
+    }
+
+    fn over(cdn: Arc<Cdn>, limits: Limits, blocks: u64) -> Self {
+        Self {
             experience: Experience {
-                cdn: Arc::new(Cdn::new(head_timeout)?),
+                cdn,
                 referers: Arc::new(Referers::new()),
                 lessons: Lessons::new(),
             },
             budgets: Budgets::default(),
             blocks: Blocks::new(blocks),
             limits,
-        })
+        }
     }
 
     async fn get(

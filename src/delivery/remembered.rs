@@ -71,7 +71,7 @@ impl Remembered {
     pub async fn begun(mut self, link: Option<Arc<Link>>) -> Result<Self, Refused> {
         while let Some(memory) = &self.memory {
             match memory.look(self.next, self.end, !self.patience.is_zero()) {
-                Look::Bytes(_) => return Ok(self),
+                Look::Bytes(..) => return Ok(self),
                 Look::Lead(lead) => {
                     self.lead = Some(lead);
                     break;
@@ -86,6 +86,7 @@ impl Remembered {
         }
         let want = Want { link, ..self.want() };
         let stream = self.opener.open(want).await?;
+        self.opened(&stream);
         self.state = State::Streaming(stream.frames);
         Ok(self)
     }
@@ -103,7 +104,9 @@ impl Remembered {
     fn look(&mut self) -> Option<Bytes> {
         if let Some(memory) = &self.memory {
             match memory.look(self.next, self.end, !self.patience.is_zero()) {
-                Look::Bytes(bytes) => return Some(bytes),
+                Look::Bytes(bytes, etag) if self.opener.is_same(etag.as_ref()) => return Some(bytes),
+                // The answer began with another version: the CDN shall say which one there is now.
+                Look::Bytes(..) => self.memory = None,
                 Look::Coming(mut news) => {
                     let patience = self.patience;
                     let wait = async move {
@@ -118,6 +121,12 @@ impl Remembered {
         let (opener, want) = (Arc::clone(&self.opener), self.want());
         self.state = State::Opening(Box::pin(async move { opener.open(want).await }));
         None
+    }
+
+    fn opened(&mut self, stream: &Stream) {
+        if let Some(lead) = &mut self.lead {
+            lead.opened(stream.etag.as_ref());
+        }
     }
 
     fn give(&mut self, data: Bytes) -> Poll<Option<io::Result<Frame<Bytes>>>> {
@@ -159,7 +168,10 @@ impl HttpBody for Remembered {
                     this.state = State::Looking;
                 }
                 State::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
-                    Ok(stream) => this.state = State::Streaming(stream.frames),
+                    Ok(stream) => {
+                        this.opened(&stream);
+                        this.state = State::Streaming(stream.frames);
+                    }
                     Err(refused) => {
                         let error = match refused {
                             Refused::Unsatisfiable(_) => shorter(),

@@ -14,6 +14,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::header::HeaderValue;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -58,6 +60,8 @@ struct Inner {
 #[derive(Debug)]
 struct File {
     extents: Extents,
+    /// The CDN's entity tag of these bytes.
+    etag: Option<HeaderValue>,
     leaders: Vec<Leader>,
     news: watch::Sender<()>,
     used: Instant,
@@ -81,8 +85,8 @@ pub struct Memory {
 /// What the memory has for a reader.
 #[derive(Debug)]
 pub enum Look {
-    /// Some of the next bytes.
-    Bytes(bytes::Bytes),
+    /// Some of the next bytes, and the CDN's entity tag with which they came.
+    Bytes(Bytes, Option<HeaderValue>),
     /// Another download will bring them; something has happened when this changes, or fails.
     Coming(watch::Receiver<()>),
     /// Nobody has them: they are to be fetched, and given to this.
@@ -96,6 +100,7 @@ pub struct Lead {
     lead: u64,
     at: u64,
     end: u64,
+    etag: Option<HeaderValue>,
 }
 
 impl Blocks {
@@ -146,7 +151,7 @@ impl Memory {
         {
             file.used = now;
             if let Some(bytes) = file.extents.get(at, end) {
-                return Look::Bytes(bytes);
+                return Look::Bytes(bytes, file.etag.clone());
             }
             let brings = |leader: &Leader| leader.at <= at && at < leader.end && at - leader.at <= NEAR;
             if follow && file.leaders.iter().any(brings) {
@@ -159,7 +164,7 @@ impl Memory {
             let file = inner
                 .files
                 .entry((*self.key).clone())
-                .or_insert_with(|| File::new(now));
+                .or_insert_with(|| File::new(now, None));
             file.leaders.push(Leader { lead, at, end });
         }
         Look::Lead(Lead {
@@ -167,6 +172,7 @@ impl Memory {
             lead,
             at,
             end,
+            etag: None,
         })
     }
 
@@ -182,6 +188,20 @@ impl Memory {
 }
 
 impl Lead {
+    /// Tells with which entity tag the bytes will come. What the memory holds with another one is forgotten.
+    pub fn opened(&mut self, etag: Option<&HeaderValue>) {
+        self.etag = etag.cloned();
+        let mut inner = self.memory.blocks.lock();
+        let inner = &mut *inner;
+        if let Some(file) = inner.files.get_mut(&*self.memory.key)
+            && file.etag != self.etag
+        {
+            inner.held -= file.extents.cost();
+            file.extents = Extents::default();
+            file.etag.clone_from(&self.etag);
+        }
+    }
+
     /// Gives the next bytes to the memory.
     pub fn bring(&mut self, data: &[u8]) {
         let (from, until) = (self.at, self.at + data.len() as u64);
@@ -198,7 +218,10 @@ impl Lead {
         let file = inner
             .files
             .entry((*self.memory.key).clone())
-            .or_insert_with(|| File::new(now));
+            .or_insert_with(|| File::new(now, self.etag.clone()));
+        if file.etag != self.etag {
+            return;
+        }
         let before = file.extents.cost();
         for part in [head, tail] {
             if let (Ok(first), Ok(last)) = (
@@ -240,9 +263,10 @@ impl Drop for Lead {
 }
 
 impl File {
-    fn new(now: Instant) -> Self {
+    fn new(now: Instant, etag: Option<HeaderValue>) -> Self {
         Self {
             extents: Extents::default(),
+            etag,
             leaders: Vec::new(),
             news: watch::Sender::new(()),
             used: now,

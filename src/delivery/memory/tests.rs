@@ -25,7 +25,7 @@ fn lead(memory: &Memory, at: u64, end: u64) -> Lead {
 
 fn bytes(memory: &Memory, at: u64, end: u64) -> Option<usize> {
     match memory.look(at, end, true) {
-        Look::Bytes(bytes) => Some(bytes.len()),
+        Look::Bytes(bytes, _) => Some(bytes.len()),
         _ => None,
     }
 }
@@ -81,6 +81,26 @@ fn another_content_or_another_file_is_another_memory() {
         other.key = Arc::new(key);
         assert_eq!(bytes(&other, 3, 10), None);
     }
+}
+
+#[test]
+fn bytes_of_two_entity_tags_are_never_side_by_side() {
+    let tag = |text| Some(HeaderValue::from_static(text));
+    let blocks = Blocks::new(64 * MIB);
+    let file = memory(&blocks, 1, 100);
+    let mut old = lead(&file, 0, 100);
+    old.opened(tag("a").as_ref());
+    old.bring(b"aaaaa");
+    assert!(matches!(file.look(0, 9, true), Look::Bytes(_, etag) if etag == tag("a")));
+    let Look::Lead(mut new) = file.look(50, 100, false) else {
+        panic!()
+    };
+    new.opened(tag("b").as_ref());
+    assert_eq!(blocks.held(), 0);
+    old.bring(b"aaaaa");
+    new.bring(b"bbbbb");
+    assert_eq!(bytes(&file, 0, 100), None);
+    assert!(matches!(file.look(50, 60, true), Look::Bytes(_, etag) if etag == tag("b")));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod faults;
 mod memory;
 mod parallel;
 mod parts;
@@ -87,6 +88,11 @@ struct World {
 
 impl World {
     async fn new(size: usize, script: impl IntoIterator<Item = Act>) -> Self {
+        let engine = Engine::new(Duration::from_millis(500), LIMITS, 0).unwrap();
+        Self::over(engine, size, script).await
+    }
+
+    async fn over(engine: Engine, size: usize, script: impl IntoIterator<Item = Act>) -> Self {
         let cdn = StandIn::start(bytes(size), script).await;
         let settings = config::Mount {
             path: "/drive".to_owned(),
@@ -129,7 +135,7 @@ impl World {
                 refused: AtomicUsize::new(0),
             }),
             cdn,
-            engine: Engine::new(Duration::from_millis(500), LIMITS, 0).unwrap(),
+            engine,
             resource: Resource {
                 path: TreePath::from_decoded("/drive/电影/film.mkv").unwrap(),
                 mount: Some(Arc::new(mount)),

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -20,6 +20,8 @@ pub enum Act {
     Serve,
     /// The same with an `ETag`.
     Tagged(&'static str),
+    /// Another file of the same size, each byte the other way round, with another `ETag`.
+    Changed(&'static str),
     /// 200 with the whole file, whatever the range.
     IgnoreRange,
     /// An honest head, and the connection closed after so many bytes of the body.
@@ -52,6 +54,8 @@ pub struct StandIn {
 struct Shared {
     file: Vec<u8>,
     script: Mutex<VecDeque<Act>>,
+    /// `ETag` of the answers that have no other.
+    tag: Mutex<Option<&'static str>>,
     heads: Mutex<Vec<String>>,
     /// Connections taken, and answers written to their end.
     connections: AtomicUsize,
@@ -71,6 +75,7 @@ impl StandIn {
         let shared = Arc::new(Shared {
             file,
             script: Mutex::new(script.into_iter().collect()),
+            tag: Mutex::default(),
             heads: Mutex::default(),
             connections: AtomicUsize::new(0),
             answers: AtomicUsize::new(0),
@@ -93,6 +98,11 @@ impl StandIn {
             shared,
             task,
         }
+    }
+
+    /// Sends an `ETag` from now on.
+    pub fn tag(&self, tag: &'static str) {
+        *self.shared.tag.lock().unwrap() = Some(tag);
     }
 
     /// Heads of the requests so far, in small letters.
@@ -145,7 +155,8 @@ impl Drop for StandIn {
 }
 
 impl Shared {
-    async fn converse(&self, mut stream: TcpStream) -> io::Result<()> {
+    async fn converse(&self, stream: TcpStream) -> io::Result<()> {
+        let mut stream = BufReader::new(stream);
         loop {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
@@ -182,7 +193,7 @@ impl Shared {
             }
             match act {
                 Act::Cut(_) => return Ok(()),
-                Act::Reset(_) => return stream.set_zero_linger(),
+                Act::Reset(_) => return stream.get_ref().set_zero_linger(),
                 Act::Stall(_) | Act::Silence => {
                     let end = stream.read(&mut [0]).await;
                     self.left.send_modify(|left| *left += 1);
@@ -231,12 +242,19 @@ impl Shared {
                 end - 1
             ),
         };
-        if let Act::Tagged(tag) = act {
+        if let Act::Tagged(tag) | Act::Changed(tag) = act {
+            answer += &format!("ETag: {tag}\r\n");
+        } else if let Some(tag) = *self.tag.lock().unwrap() {
             answer += &format!("ETag: {tag}\r\n");
         }
         answer += &format!("Set-Cookie: a=b\r\nContent-Length: {}\r\n\r\n", end - first);
         let mut answer = answer.into_bytes();
-        answer.extend_from_slice(&self.file[first..end]);
+        let body = &self.file[first..end];
+        if matches!(act, Act::Changed(_)) {
+            answer.extend(body.iter().map(|byte| !byte));
+        } else {
+            answer.extend_from_slice(body);
+        }
         answer
     }
 }
