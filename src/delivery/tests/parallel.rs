@@ -156,6 +156,19 @@ async fn a_slow_connection_loses_its_range_to_the_others() {
 }
 
 #[tokio::test]
+async fn connections_of_the_same_pace_share_the_end() {
+    let world = world(4, 9 * PART, vec![Act::Trickle(301); 60]).await;
+    whole(&world).await;
+    let ranges = world.cdn.ranges();
+    let inside = |n: usize| {
+        let (first, last) = ranges[n];
+        let around = |(from, until): &(usize, usize)| *from < first && last <= *until;
+        ranges[..n].iter().any(around)
+    };
+    assert!((0..ranges.len()).any(inside), "{ranges:?}");
+}
+
+#[tokio::test]
 async fn each_range_goes_on_at_the_byte_where_it_broke() {
     for connections in [2, 4, 16] {
         for act in [Act::Cut(5000), Act::Reset(5000), Act::Cut(0)] {
