@@ -1,5 +1,6 @@
 //! The simulated cloud alone, in a process of its own: what the benchmarks serve from. Prints its base URL, then waits.
-//! An argument bounds the bytes per second that its storage takes from one PUT.
+//! Arguments bound the bytes per second that its storage takes from one PUT, and those that its CDN gives to one
+//! connection; `-` does not.
 
 use std::process::ExitCode;
 
@@ -46,7 +47,9 @@ fn main() -> ExitCode {
             let mut settings = cloud.settings();
             // Bytes of an upload are counted and hashed, not kept.
             settings.forget_uploads = true;
-            settings.upload_rate = std::env::args().nth(1).and_then(|rate| rate.parse().ok());
+            let rate = |n| std::env::args().nth(n).and_then(|rate| rate.parse().ok());
+            settings.upload_rate = rate(1);
+            settings.throttle = rate(2);
         }
         println!("{}", cloud.base());
         std::future::pending::<ExitCode>().await
