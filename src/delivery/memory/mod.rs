@@ -31,6 +31,10 @@ const KEPT: Duration = Duration::from_secs(10 * 60);
 const SWEEP: Duration = Duration::from_secs(60);
 /// Bytes that another download may still be away from those that are waited for.
 const NEAR: u64 = 1 << 20;
+/// A download that brought nothing for so long is not waited for: its client may have paused.
+const ALIVE: Duration = Duration::from_secs(2);
+/// The number of a download that brings nothing that is kept.
+const NONE: u64 = 0;
 
 /// The memory of all files.
 #[derive(Debug)]
@@ -73,6 +77,15 @@ struct Leader {
     lead: u64,
     at: u64,
     end: u64,
+    /// When it began or last brought something.
+    moved: Instant,
+}
+
+impl Leader {
+    /// Whether it is about to bring the byte at `at`.
+    fn brings(&self, at: u64, now: Instant) -> bool {
+        self.at <= at && at < self.end && at - self.at <= NEAR && now < self.moved + ALIVE
+    }
 }
 
 /// The memory of one file.
@@ -143,6 +156,9 @@ impl Blocks {
 impl Memory {
     /// What there is of `at..end`, of which the first byte comes next. `follow`: the reader may wait.
     pub fn look(&self, at: u64, end: u64, follow: bool) -> Look {
+        if self.kept(at) >= end {
+            return Look::Lead(self.lead(NONE, at, end));
+        }
         let mut inner = self.blocks.lock();
         let now = Instant::now();
         inner.sweep(now);
@@ -153,27 +169,29 @@ impl Memory {
             if let Some(bytes) = file.extents.get(at, end) {
                 return Look::Bytes(bytes, file.etag.clone());
             }
-            let brings = |leader: &Leader| leader.at <= at && at < leader.end && at - leader.at <= NEAR;
-            if follow && file.leaders.iter().any(brings) {
+            if follow && file.leaders.iter().any(|leader| leader.brings(at, now)) {
                 return Look::Coming(file.news.subscribe());
             }
         }
         inner.leads += 1;
         let lead = inner.leads;
-        if self.kept(at) < end {
-            let file = inner
-                .files
-                .entry((*self.key).clone())
-                .or_insert_with(|| File::new(now, None));
-            file.leaders.push(Leader { lead, at, end });
-        }
-        Look::Lead(Lead {
+        let file = inner
+            .files
+            .entry((*self.key).clone())
+            .or_insert_with(|| File::new(now, None));
+        let moved = now;
+        file.leaders.push(Leader { lead, at, end, moved });
+        Look::Lead(self.lead(lead, at, end))
+    }
+
+    fn lead(&self, lead: u64, at: u64, end: u64) -> Lead {
+        Lead {
             memory: self.clone(),
             lead,
             at,
             end,
             etag: None,
-        })
+        }
     }
 
     /// The first position from `at` on that is kept; the file's size where there is none.
@@ -191,6 +209,9 @@ impl Lead {
     /// Tells with which entity tag the bytes will come. What the memory holds with another one is forgotten.
     pub fn opened(&mut self, etag: Option<&HeaderValue>) {
         self.etag = etag.cloned();
+        if self.lead == NONE {
+            return;
+        }
         let mut inner = self.memory.blocks.lock();
         let inner = &mut *inner;
         if let Some(file) = inner.files.get_mut(&*self.memory.key)
@@ -204,6 +225,9 @@ impl Lead {
 
     /// Gives the next bytes to the memory.
     pub fn bring(&mut self, data: &[u8]) {
+        if self.lead == NONE {
+            return;
+        }
         let (from, until) = (self.at, self.at + data.len() as u64);
         self.at = until;
         let (edge, size) = (self.memory.blocks.edge, self.memory.key.size);
@@ -235,12 +259,13 @@ impl Lead {
         inner.held += file.extents.cost() - before;
         file.used = now;
         match file.leaders.iter_mut().find(|leader| leader.lead == self.lead) {
-            Some(leader) => leader.at = until,
+            Some(leader) => (leader.at, leader.moved) = (until, now),
             // The file was forgotten meanwhile.
             None => file.leaders.push(Leader {
                 lead: self.lead,
                 at: until,
                 end: self.end,
+                moved: now,
             }),
         }
         file.news.send_replace(());
@@ -250,6 +275,9 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
+        if self.lead == NONE {
+            return;
+        }
         let mut inner = self.memory.blocks.lock();
         let Some(file) = inner.files.get_mut(&*self.memory.key) else {
             return;

@@ -135,6 +135,18 @@ async fn who_comes_while_a_download_brings_the_bytes_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_download_that_stands_still_is_not_waited_for() {
+    let blocks = Blocks::new(64 * MIB);
+    let file = memory(&blocks, 1, 100 * MIB);
+    let mut first = lead(&file, 0, 100 * MIB);
+    first.bring(&[0; 15]);
+    tokio::time::advance(ALIVE - Duration::from_millis(1)).await;
+    assert!(matches!(file.look(15, 20, true), Look::Coming(_)));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(matches!(file.look(15, 20, true), Look::Lead(_)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_nobody_reads_is_forgotten() {
     let blocks = Blocks::new(64 * MIB);
     let file = memory(&blocks, 1, 10);
@@ -152,5 +164,7 @@ fn nothing_is_left_of_downloads_that_brought_nothing() {
     for id in 0..100 {
         drop(lead(&memory(&blocks, id, 10), 0, 10));
     }
+    let file = memory(&blocks, 1, 100 * MIB);
+    lead(&file, 50 * MIB, 60 * MIB).bring(&[1; 100]);
     assert!(blocks.lock().files.is_empty());
 }
