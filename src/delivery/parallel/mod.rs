@@ -170,10 +170,14 @@ impl Parallel {
     /// True if there may be more at once: then nothing will wake the client's task for it.
     fn pump(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let (mut index, mut more) = (0, false);
+        let past = self.next.saturating_add(self.plan.window());
         while index < self.lanes.len() {
             let count = self.lanes.len();
             let mut frames = 0;
-            while let Poll::Ready(event) = self.lanes[index].poll(cx) {
+            // Past the window is only one that reads a whole file, while the client takes what is held before it.
+            while self.lanes[index].at < past
+                && let Poll::Ready(event) = self.lanes[index].poll(cx)
+            {
                 frames += 1;
                 let again = self.hear(index, event)?;
                 if !again || frames == FRAMES {
@@ -186,6 +190,7 @@ impl Parallel {
                 index += 1;
             }
         }
+        debug_assert!(self.held.keys().next_back().is_none_or(|&at| at < past));
         Ok(more)
     }
 

@@ -34,6 +34,11 @@ impl Plan {
         self.connections
     }
 
+    /// Bytes between the client and the farthest connection at the most.
+    pub fn window(self) -> u64 {
+        self.window
+    }
+
     /// How far ahead of a client that took `delivered` bytes may be fetched: a client that looks at the
     /// beginning and leaves shall cost little, so this grows with what was taken.
     pub fn ahead(self, delivered: u64) -> u64 {

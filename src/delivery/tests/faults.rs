@@ -213,7 +213,7 @@ fn no_fault_ever_gives_a_wrong_byte() {
 }
 
 #[test]
-#[ignore = "needs a minute or two"]
+#[ignore = "takes a minute or two"]
 fn no_fault_ever_gives_a_wrong_byte_in_ten_thousand_runs() {
     runs(1000..11_000);
 }
