@@ -39,12 +39,10 @@ impl Plan {
         self.window
     }
 
-    /// How far ahead of a client that took `delivered` bytes may be fetched: a client that looks at the
-    /// beginning and leaves shall cost little, so this grows with what was taken.
-    pub fn ahead(self, delivered: u64) -> u64 {
-        self.part
-            .saturating_add(delivered.saturating_mul(2))
-            .min(self.window)
+    /// How far ahead of a client that took `delivered` bytes may be fetched. What is fetched and not taken is
+    /// traffic for nothing, and players look and jump: so no more than was taken, and a first range.
+    fn ahead(self, delivered: u64) -> u64 {
+        self.part.saturating_add(delivered).min(self.window)
     }
 
     /// Where the range ends that begins at `front`, the first byte that nobody was sent for; `None` while the
