@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dav123::sim::{CityRule, Cloud, Content, Fault, FaultKind, RefererRule};
 
+use crate::proxy::open_connections;
 use crate::world::{World, account, eventually, header, options};
 
 const LEN: u64 = 5_000_003;
@@ -237,4 +238,67 @@ async fn a_throttled_cdn_is_read_by_all_connections() {
         let gone = MOUNTS.iter().position(|(path, _)| *path == mount).unwrap() + 1;
         eventually("the access log tells it", || told() == gone).await;
     }
+}
+
+/// A film that is too large to be read, behind a mount and behind one that shows its link.
+async fn large(more: &str) -> World {
+    World::start(
+        options(),
+        |cloud| {
+            let large = Content::Pattern {
+                seed: 3,
+                len: 1 << 30,
+            };
+            cloud.add_file_with_etag("/large.bin", large, "0123456789abcdef0123456789abcdef");
+        },
+        |cloud| {
+            let more = format!("strategy = \"proxy\"\n{more}");
+            account(cloud, "/drive", &more) + &account(cloud, "/redirect", "")
+        },
+    )
+    .await
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn all_connections_are_dropped_the_moment_the_client_goes() {
+    let world = large("proxy_connections = 16").await;
+    let link = header(&world.get("/redirect/large.bin").await, "location");
+    let port = url::Url::parse(&link).unwrap().port().unwrap();
+    let stall = FaultKind::Stall {
+        after: 1000,
+        lasting: None,
+    };
+    world.cloud.fault(Fault::forever("cdn", stall).after(4));
+    let mut answer = world.get("/drive/large.bin").await;
+    while world.calls("cdn") < 8 {
+        let wait = tokio::time::timeout(Duration::from_millis(50), answer.chunk());
+        // All that is left to come stalls.
+        let _ = wait.await;
+    }
+    assert!(open_connections(port) >= 4);
+    drop(answer);
+    // Those that brought their range are kept for the next download.
+    eventually("the stalled ones are closed", || open_connections(port) <= 4).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_do_not_read_hold_no_more_than_their_windows() {
+    let world = large("proxy_connections = 16\nproxy_window = \"4MiB\"").await;
+    let mut answers = Vec::new();
+    for _ in 0..5 {
+        let mut answer = world.get("/drive/large.bin").await;
+        let mut read = 0;
+        while read < 12 << 20 {
+            read += answer.chunk().await.unwrap().unwrap().len();
+        }
+        answers.push(answer);
+    }
+    let mut read = 0;
+    while read < 100 << 20 {
+        read += answers[0].chunk().await.unwrap().unwrap().len();
+    }
+    let peak = world.server.peak_memory();
+    assert!(peak < 80 << 20, "{} MiB", peak >> 20);
 }

@@ -365,7 +365,7 @@ async fn every_form_of_link_and_relay_leads_to_the_bytes() {
 }
 
 /// Connections to a port that are open now, by either end.
-fn open_connections(port: u16) -> usize {
+pub fn open_connections(port: u16) -> usize {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let port = format!(":{port:04X}");
     table
