@@ -15,14 +15,14 @@ use super::count::Counts;
 use super::memory::Memory;
 use super::multipart::Multipart;
 use super::parallel::{Parallel, Plan};
-use super::proxy::{Transfer, changed, give_up};
+use super::proxy::{LONGEST_PAUSE, Outage, Transfer, changed, give_up};
 use super::range::{ByteRange, Spec};
 use super::referer::Referers;
 use super::remembered::Remembered;
 use super::representation::Representation;
 use super::upstream::{Limits, Links, Refused, Source, Want};
 use crate::body::{Body, Frames};
-use crate::drive::{Error, Link};
+use crate::drive::{Error, Link, Retry};
 use crate::tree::Mount;
 
 /// Opens streams of one file at the CDN.
@@ -93,6 +93,26 @@ impl Opener {
             size,
             etag,
         })
+    }
+
+    /// The same in the middle of an answer, which bears an outage.
+    ///
+    /// # Errors
+    /// See [`Source::open`].
+    pub async fn open_further(&self, want: Want) -> Result<Stream, Refused> {
+        let (mut outage, mut pause) = (Outage::default(), self.limits.pause);
+        loop {
+            let error = match self.open(want.clone()).await {
+                Err(Refused::Failed(error)) => error,
+                opened => return opened,
+            };
+            if error.retry() == Retry::Never || !outage.bears(&self.limits) {
+                return Err(Refused::Failed(error));
+            }
+            tracing::debug!(mount = %self.mount, "a download waits: {error}");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
     }
 
     /// Whether bytes with this entity tag of the CDN may follow those that were sent.

@@ -119,7 +119,7 @@ impl Remembered {
             }
         }
         let (opener, want) = (Arc::clone(&self.opener), self.want());
-        self.state = State::Opening(Box::pin(async move { opener.open(want).await }));
+        self.state = State::Opening(Box::pin(async move { opener.open_further(want).await }));
         None
     }
 
