@@ -216,6 +216,8 @@ async fn reload(service: &Service, tls: Option<&Tls>, current: Option<&Certifica
 
 enum Signal {
     Stop,
+    /// SIGHUP; there is none on Windows.
+    #[cfg_attr(not(unix), allow(dead_code))]
     Reload,
 }
 
