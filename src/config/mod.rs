@@ -275,6 +275,8 @@ pub struct Open {
     pub access_token: Option<SecretString>,
     /// Folder shown as the mount's root.
     pub root_id: i64,
+    /// What a DELETE does.
+    pub delete: Delete,
     /// Where the service is.
     pub endpoints: Endpoints,
 }

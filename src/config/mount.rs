@@ -68,6 +68,7 @@ pub const KINDS: &[(&str, &[&str])] = &[
             "access_token_env",
             "access_token_file",
             "root_id",
+            "delete",
             "outbound",
             "outbound_env",
             "outbound_file",
@@ -271,7 +272,6 @@ fn account(section: &mut Section<'_>) -> Option<Account> {
             "missing; the password needs the account's phone number or e-mail",
         );
     }
-    let deletes = &[("trash", Delete::Trash), ("permanent", Delete::Permanent)];
     Some(Account {
         username: section
             .text("username", "a phone number or e-mail in quotes")
@@ -279,9 +279,7 @@ fn account(section: &mut Section<'_>) -> Option<Account> {
         password: secret::read(section, "password"),
         access_token: secret::read(section, "access_token"),
         root_id: root_id(section),
-        delete: section
-            .choice("delete", "way to delete", deletes)
-            .unwrap_or(Delete::Trash),
+        delete: delete(section),
         endpoints: endpoints(section.table_or_empty("endpoints")),
     })
 }
@@ -403,8 +401,16 @@ fn open(section: &mut Section<'_>) -> Option<Open> {
         client: id.zip(secret),
         access_token: secret::read(section, "access_token"),
         root_id: root_id(section),
+        delete: delete(section),
         endpoints: endpoints(section.table_or_empty("endpoints")),
     })
+}
+
+fn delete(section: &mut Section<'_>) -> Delete {
+    let ways = &[("trash", Delete::Trash), ("permanent", Delete::Permanent)];
+    section
+        .choice("delete", "way to delete", ways)
+        .unwrap_or(Delete::Trash)
 }
 
 fn root_id(section: &mut Section<'_>) -> i64 {

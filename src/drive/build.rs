@@ -14,7 +14,6 @@ use sha2::{Digest, Sha256};
 use super::Drive;
 use super::account::AccountDrive;
 use super::direct_link::DirectLinkDrive;
-use super::open::OpenDrive;
 use super::share::ShareDrive;
 use crate::config::{self, Config, Endpoints, Mount, Outbound, Source};
 use crate::pan::http::Client;
@@ -110,7 +109,8 @@ fn open_mount(
         Source::DirectLink(list) => open_direct_link(list, clients.http.clone()),
         Source::Open(open) => {
             let web = clients.open(open)?;
-            Ok(Arc::new(OpenDrive::new(web, open.root_id)))
+            let drive = AccountDrive::new(web, open.root_id, open_identity(open)).with_delete(open.delete);
+            Ok(Arc::new(drive))
         }
     }
 }

@@ -237,7 +237,7 @@ fn every_wrong_value_of_a_mount_is_named_with_line_and_key() {
             "access_token = \"t\"\ndelete = \"trash\"\naccess = \"read-write\"\n",
             &[
                 "8: mount.access_token: this key is for kind \"account\" or \"open\"; this mount has kind \"share\"",
-                "9: mount.delete: this key is for kind \"account\"; this mount has kind \"share\"",
+                "9: mount.delete: this key is for kind \"account\" or \"open\"; this mount has kind \"share\"",
                 "10: mount.access: a mount of kind \"share\" can only be read; expected \"read-only\"",
             ],
         ),
