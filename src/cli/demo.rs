@@ -196,6 +196,7 @@ fn config(known: &Known, listen: String, dir: &Path, password: &str) -> Config {
         access_token: None,
         root_id: 0,
         delete: Delete::Trash,
+        paid_links: None,
         endpoints: endpoints.clone(),
     };
     let links = DirectLink {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::account::calls::{Called, Calls, Offered, Sending};
+use super::direct_link::PaidLinks;
 use super::listing::Source;
 use super::web::{link, with_file};
 use super::{DriveFuture, Entry, Error, ErrorKind, Id, Link, LinkWish};
@@ -22,19 +23,32 @@ struct OpenUpload {
     session: upload::Session,
 }
 
-impl Calls for Arc<Open> {
+/// A developer's access to a drive.
+pub struct OpenCalls {
+    open: Arc<Open>,
+    paid: Option<PaidLinks>,
+}
+
+impl OpenCalls {
+    /// Calls by a client; files in a direct-link space get links by `paid`, if any.
+    pub fn new(open: Arc<Open>, paid: Option<PaidLinks>) -> Self {
+        Self { open, paid }
+    }
+}
+
+impl Calls for OpenCalls {
     fn session(&self) -> &Session {
-        Open::session(self)
+        self.open.session()
     }
 
     fn rate(&self) -> f64 {
-        self.endpoints().rate
+        self.open.endpoints().rate
     }
 
     /// Pages follow each other by the last id, so the id of the page before is remembered here; page 1 is asked for again
     /// when a listing begins anew, and the same page after an error.
     fn pages(&self, folder: Id) -> Source {
-        let open = Arc::clone(self);
+        let open = Arc::clone(&self.open);
         let ends: Arc<Mutex<Vec<i64>>> = Arc::default();
         Box::new(move |page| {
             let (open, ends) = (Arc::clone(&open), Arc::clone(&ends));
@@ -69,46 +83,52 @@ impl Calls for Arc<Open> {
     }
 
     fn info(&self, id: Id) -> Called<'_, Row> {
-        Box::pin(Open::info(self, id.0))
+        Box::pin(self.open.info(id.0))
     }
 
     fn user_info(&self) -> Called<'_, UserInfo> {
-        Box::pin(Open::user_info(self))
+        Box::pin(self.open.user_info())
     }
 
-    fn link<'a>(&'a self, file: &'a Entry, _wish: LinkWish) -> DriveFuture<'a, Link> {
+    fn link<'a>(&'a self, file: &'a Entry, wish: LinkWish) -> DriveFuture<'a, Link> {
         Box::pin(async move {
-            let found = with_file(file, async |file| Open::link(self, file.id, file.size).await).await?;
+            if let Some(paid) = &self.paid
+                && file.size != Some(0)
+                && let Some(link) = paid.link(&self.open, file, &wish).await?
+            {
+                return Ok(link);
+            }
+            let found = with_file(file, async |file| self.open.link(file.id, file.size).await).await?;
             Ok(link(found))
         })
     }
 
     fn make_folder<'a>(&'a self, parent: Id, name: &'a str) -> Called<'a, i64> {
-        Box::pin(Open::make_folder(self, parent.0, name))
+        Box::pin(self.open.make_folder(parent.0, name))
     }
 
     fn rename<'a>(&'a self, id: Id, name: &'a str) -> Called<'a, ()> {
-        Box::pin(Open::rename(self, id.0, name))
+        Box::pin(self.open.rename(id.0, name))
     }
 
     fn move_into(&self, id: Id, folder: Id) -> Called<'_, ()> {
-        Box::pin(Open::move_into(self, id.0, folder.0))
+        Box::pin(self.open.move_into(id.0, folder.0))
     }
 
     fn trash(&self, id: Id) -> Called<'_, ()> {
-        Box::pin(Open::trash(self, id.0))
+        Box::pin(self.open.trash(id.0))
     }
 
     fn delete(&self, id: Id) -> Called<'_, ()> {
-        Box::pin(Open::delete(self, id.0))
+        Box::pin(self.open.delete(id.0))
     }
 
     fn copy_into<'a>(&'a self, file: Original<'a>, folder: Id) -> Called<'a, Option<Task>> {
-        Box::pin(Open::copy_into(self, file.id, folder.0))
+        Box::pin(self.open.copy_into(file.id, folder.0))
     }
 
     fn copy_done<'a>(&'a self, task: &'a Task) -> Called<'a, bool> {
-        Box::pin(Open::copy_done(self, task))
+        Box::pin(self.open.copy_done(task))
     }
 
     /// Empty files are said not to be taken (question 27): they are offered by their MD5, and refused clearly where
@@ -119,11 +139,11 @@ impl Calls for Arc<Open> {
                 let what = "123pan's Open platform takes files of 10 GiB at the most: upload this one through a mount of kind \"account\".";
                 return Ok(Offered::Refused(Error::new(ErrorKind::TooLarge, what)));
             }
-            match Open::offer(self, &offer).await {
+            match self.open.offer(&offer).await {
                 Ok(upload::Offered::Reused(id)) => Ok(Offered::Reused(id)),
                 Ok(upload::Offered::Session(session)) if offer.size > 0 => {
                     Ok(Offered::Wanted(Box::new(OpenUpload {
-                        open: Arc::clone(self),
+                        open: Arc::clone(&self.open),
                         session,
                     })))
                 }

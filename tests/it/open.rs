@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dav123::sim::{Cloud, Fault, FaultKind};
+use dav123::sim::{Cloud, DirectAuth, Fault, FaultKind};
 
 use crate::world::{World, endpoints, eventually, header, options};
 use crate::write::put;
@@ -214,4 +214,72 @@ async fn a_429_costs_one_pause_and_one_call_for_all() {
     // Those that were on their way when it came may be told the same.
     assert_eq!(world.calls("open_list") - before, 65);
     assert_eq!(world.server.log().matches("asks to slow down").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_in_a_direct_link_folder_get_signed_paid_links_and_others_do_not() {
+    let direct = "link = \"direct\"\nprivate_key = \"direct-private-key\"";
+    for auth in [DirectAuth::Decoded, DirectAuth::AsWritten] {
+        let world = world(direct).await;
+        world.cloud.add_file("/space/in/电影 a+b.mkv", "film");
+        world.cloud.add_file("/space/plain.mkv", "film");
+        world.cloud.enable_direct("/space");
+        world.cloud.settings().direct_auth = auth;
+        for path in ["/official/space/plain.mkv", "/official/space/in/电影 a+b.mkv"] {
+            let link = header(&world.get(path).await, "location");
+            assert!(
+                link.starts_with(&world.cloud.direct_base()) && link.contains("auth_key="),
+                "{link}"
+            );
+            let answer = world.http.get(&link).send().await.unwrap();
+            assert_eq!(
+                (answer.status().as_u16(), answer.text().await.unwrap()),
+                (200, "film".into()),
+                "{auth:?} {path}"
+            );
+        }
+        assert_eq!(world.calls("open_download_info"), 0);
+        let link = header(&world.get("/official/films/inner/a b#.txt").await, "location");
+        assert!(!link.contains("auth_key="), "{link}");
+        assert_eq!(
+            world.http.get(&link).send().await.unwrap().text().await.unwrap(),
+            "hello"
+        );
+        assert_eq!(
+            (world.calls("open_direct_link"), world.calls("open_download_info")),
+            (3, 1)
+        );
+        assert_eq!(world.calls("open_user_info"), 1);
+        assert!(!world.server.log().contains("direct-private-key"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_key_paid_links_are_unsigned_and_without_the_setting_not_asked_for() {
+    for more in ["link = \"direct\"", "link = \"download\"", ""] {
+        let world = world(more).await;
+        world.cloud.add_file("/space/a.mkv", "film");
+        world.cloud.enable_direct("/space");
+        let link = header(&world.get("/official/space/a.mkv").await, "location");
+        let is_direct = more.contains("direct");
+        assert_eq!(link.starts_with(&world.cloud.direct_base()), is_direct, "{link}");
+        assert!(!link.contains("auth_key="), "{link}");
+        assert_eq!(
+            world.http.get(&link).send().await.unwrap().text().await.unwrap(),
+            "film"
+        );
+        assert_eq!(world.calls("open_direct_link"), u64::from(is_direct));
+        assert_eq!(world.calls("open_user_info"), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_direct_link_that_cannot_be_asked_for_is_an_error_and_not_another_link() {
+    let world = world("link = \"direct\"").await;
+    world
+        .cloud
+        .fault(Fault::forever("open_direct_link", FaultKind::Status(502, None)));
+    let answer = world.get("/official/films/inner/a b#.txt").await;
+    assert_eq!(answer.status(), 502);
+    assert_eq!(world.calls("open_download_info"), 0);
 }

@@ -341,6 +341,14 @@ fn every_wrong_value_of_a_mount_is_named_with_line_and_key() {
             ],
         ),
         (
+            "path = \"/o\"\nkind = \"open\"\naccess_token = \"t\"\n",
+            "private_key = \"k\"\nlink = \"paid\"\n",
+            &[
+                "8: mount.private_key: this key needs link = \"direct\" beside it",
+                "9: mount.link: unknown way to read files \"paid\"; expected \"download\" or \"direct\"",
+            ],
+        ),
+        (
             "path = \"/o\"\nkind = \"open\"\n",
             "",
             &[

@@ -16,6 +16,7 @@ use md5::{Digest, Md5};
 use super::*;
 use crate::config::Endpoints;
 use crate::drive::Content;
+use crate::drive::open::OpenCalls;
 use crate::pan::http::Client;
 use crate::pan::open::Open;
 use crate::pan::token::{Credentials, Session};
@@ -60,7 +61,11 @@ impl<const OPEN: bool> Tested<OPEN> {
         };
         let session = Session::new(http.clone(), endpoints.clone(), credentials, None);
         let drive = if OPEN {
-            AccountDrive::new(Arc::new(Open::new(http, &endpoints, session)), 0, "test")
+            AccountDrive::new(
+                OpenCalls::new(Arc::new(Open::new(http, &endpoints, session)), None),
+                0,
+                "test",
+            )
         } else {
             AccountDrive::new(Arc::new(Web::new(http, endpoints, session)), 0, "test")
         };
