@@ -20,6 +20,7 @@ pub mod lenient;
 pub mod open;
 pub mod outgoing;
 pub mod pace;
+pub mod parts;
 pub mod relay;
 pub mod retry;
 mod sentence;

@@ -1,11 +1,13 @@
 //! Tests through the front door: HTTP against the built server, in front of the simulated cloud.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+// The tests of writing are written once and made for each kind of mount.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::duplicate_mod, missing_docs)]
 
 #[path = "../world/mod.rs"]
 #[allow(dead_code)]
 mod world;
 
 mod arrows;
+mod by_open;
 mod codes;
 mod commands;
 mod connections;
@@ -42,3 +44,6 @@ mod spool;
 mod stale;
 mod worker;
 mod write;
+
+/// The kind of mount of the tests of writing; [`by_open`] has another.
+const KIND: world::kind::Kind = world::kind::Kind::Account;
