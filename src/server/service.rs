@@ -22,7 +22,7 @@ use hyper::body::Incoming;
 use super::access::{AccessLine, Logged};
 use super::auth::{self, Auth, Principal};
 use super::control::Secret;
-use super::pages::{self, Language, View};
+use super::pages::{self, Language, Order, View};
 use super::{actions, admin, answer, governor};
 use crate::body::Body;
 use crate::config::{Access, Config};
@@ -31,7 +31,7 @@ use crate::delivery::Delivery;
 use crate::drive::{Error, ErrorKind};
 use crate::metrics::Metrics;
 use crate::metrics::waited::counting;
-use crate::tree::{PathError, Tree, TreePath};
+use crate::tree::{Mount, PathError, Tree, TreePath};
 
 /// Bytes of a worker's question at the most.
 const WORKER_BODY: usize = 16 * 1024;
@@ -213,6 +213,11 @@ impl Service {
     async fn get(&self, head: &Parts, ctx: &Ctx, peer: Peer) -> Result<Response<Body>, Error> {
         let resource = self.tree.resolve(&ctx.path).await?;
         if !resource.is_folder() {
+            if head.method == Method::GET
+                && let Some(subtitle) = pages::subtitle(&self.delivery, &resource, head.uri.query()).await?
+            {
+                return Ok(subtitle);
+            }
             return self
                 .delivery
                 .get(head, &resource, peer.address.ip(), peer.tls)
@@ -222,17 +227,16 @@ impl Service {
             return Ok(pages::head());
         }
         let shown = ctx.path.below(&ctx.root).unwrap_or_default();
-        let language = Language::of(&head.headers);
-        pages::folder(
-            &self.tree,
-            &resource,
-            View {
-                shown: &shown,
-                url_path: head.uri.path(),
-                language,
-            },
-        )
-        .await
+        let writable =
+            |mount: &Arc<Mount>| mount.settings.access == Access::ReadWrite && mount.drive.capability().write;
+        let view = View {
+            shown: &shown,
+            url_path: head.uri.path(),
+            order: head.uri.query().and_then(Order::of),
+            writable: ctx.writable && resource.mount.as_ref().is_some_and(writable),
+            language: Language::of(&head.headers),
+        };
+        pages::folder(&self.tree, &resource, view).await
     }
 
     async fn fs_link(&self, request: Request<Incoming>) -> Response<Body> {
