@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::minutes::{KEPT, Minutes};
 use super::retry::PATIENCE;
 use super::urgency::Urgency;
 
@@ -64,6 +65,7 @@ struct State {
     slowed: u64,
     waiting: u32,
     behind: u32,
+    passed: Minutes,
 }
 
 /// A call that has passed, for what its answer says about the pace.
@@ -85,6 +87,8 @@ pub struct Standing {
     pub waiting: u32,
     /// Calls that wait in the background.
     pub behind: u32,
+    /// Calls that went in each of the last sixty minutes, the running one last.
+    pub minutes: [u32; KEPT],
 }
 
 /// `duration` at a rate: shorter at higher rates.
@@ -137,6 +141,7 @@ impl Gate {
                 slowed: 0,
                 waiting: 0,
                 behind: 0,
+                passed: Minutes::new(Instant::now()),
             }),
             turn: tokio::sync::Mutex::new(()),
             turn_behind: tokio::sync::Mutex::new(()),
@@ -261,13 +266,14 @@ impl Gate {
     }
 
     fn standing(&self) -> Standing {
-        let state = self.lock();
+        let mut state = self.lock();
         Standing {
             call: self.call,
             interval: state.interval(self.pace),
             pace: self.pace,
             waiting: state.waiting,
             behind: state.behind,
+            minutes: state.passed.counts(Instant::now()),
         }
     }
 
@@ -288,6 +294,7 @@ impl State {
         let small = (interval / LATE).max(TICK.min(interval / 4));
         let from = if late <= small { self.next } else { now };
         self.next = from + interval;
+        self.passed.count(now);
         Ok(Passed { slowed: self.slowed })
     }
 

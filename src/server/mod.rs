@@ -10,6 +10,7 @@ mod governor;
 mod listen;
 pub mod pages;
 mod service;
+mod transfers;
 
 use std::collections::HashSet;
 use std::io;

@@ -22,12 +22,14 @@ use hyper::body::Incoming;
 use super::access::{AccessLine, Logged};
 use super::auth::{self, Auth, Principal};
 use super::control::Secret;
+use super::pages::status::Seen;
 use super::pages::{self, Language, Order, View};
+use super::transfers::Transfers;
 use super::{actions, admin, answer, governor};
 use crate::body::Body;
 use crate::config::{Access, Config};
 use crate::dav::{Ctx, Dav, Refusal, way};
-use crate::delivery::Delivery;
+use crate::delivery::{DELIVERY, Delivery};
 use crate::drive::{Error, ErrorKind};
 use crate::metrics::Metrics;
 use crate::metrics::waited::counting;
@@ -56,6 +58,7 @@ pub(super) struct Service {
     dav: Dav,
     delivery: Arc<Delivery>,
     metrics: Arc<Metrics>,
+    transfers: Arc<Transfers>,
     /// There is no tree: only signed URLs are answered.
     only_proxy: bool,
 }
@@ -78,6 +81,7 @@ impl Service {
             delivery,
             tree,
             metrics,
+            transfers: Arc::default(),
         })
     }
 
@@ -182,7 +186,17 @@ impl Service {
             if let Some(response) = actions::answer(&head, name, &principal, &self.tree).await {
                 return response;
             }
-            return admin::answer(&head.method, name, &self.tree, &self.metrics);
+            let seen = Seen {
+                tree: &self.tree,
+                delivery: &self.delivery,
+                transfers: &self.transfers,
+                principal: &principal,
+                prefix: &self.prefix,
+                url_path: head.uri.path(),
+                query: head.uri.query().unwrap_or_default(),
+                language: Language::of(&head.headers),
+            };
+            return admin::answer(&head.method, name, seen, &self.metrics).await;
         }
         let Some(relative) = path.below(&self.prefix) else {
             return self.above_prefix(request, &path).await;
@@ -198,15 +212,32 @@ impl Service {
             &Method::GET | &Method::HEAD => {
                 let (head, _) = request.into_parts();
                 match self.get(&head, &ctx, peer).await {
+                    Ok(response) if response.headers().get(DELIVERY).is_some_and(|way| way == "proxy") => {
+                        response.map(|body| match body {
+                            Body::Empty => body,
+                            body => {
+                                Body::stream(self.transfers.carry(body, ctx.path, ctx.user.clone(), false))
+                            }
+                        })
+                    }
                     Ok(response) => response,
                     Err(error) => self.failed(&error),
                 }
             }
-            _ => match self.dav.handle(request, &ctx).await {
-                Ok(response) => response,
-                Err(Refusal::Fault(error)) => self.failed(&error),
-                Err(Refusal::Refused(refused)) => refused.into_response(),
-            },
+            &Method::PUT => {
+                let (path, user) = (ctx.path.clone(), ctx.user.clone());
+                let request = request.map(|body| self.transfers.carry(body, path, user, true));
+                self.handled(self.dav.handle(request, &ctx).await)
+            }
+            _ => self.handled(self.dav.handle(request, &ctx).await),
+        }
+    }
+
+    fn handled(&self, answer: Result<Response<Body>, Refusal>) -> Response<Body> {
+        match answer {
+            Ok(response) => response,
+            Err(Refusal::Fault(error)) => self.failed(&error),
+            Err(Refusal::Refused(refused)) => refused.into_response(),
         }
     }
 

@@ -60,7 +60,7 @@ async fn the_pages_look_right_in_light_and_dark_on_desk_and_phone_in_both_langua
     let world = home().await;
     let mut browser = Browser::start();
     let folder = tempfile::TempDir::new().unwrap();
-    for (page, path) in [("folder", "/drive/电影/")] {
+    for (page, path) in [("folder", "/drive/电影/"), ("status", "/.dav123/")] {
         let mut seen = Vec::new();
         for (device, width, height) in [("desk", 1000, 760), ("phone", 390, 844)] {
             for (language, tag) in [("en", "en"), ("zh-CN", "zh-CN")] {
@@ -88,7 +88,7 @@ async fn the_pages_look_right_in_light_and_dark_on_desk_and_phone_in_both_langua
 async fn the_keyboard_reaches_every_control() {
     let world = home().await;
     let mut browser = Browser::start();
-    for path in ["/drive/电影/"] {
+    for path in ["/drive/电影/", "/.dav123/"] {
         browser.open(&signed_in(&world, path));
         let controls = "[...document.querySelectorAll('a[href],button,input,[tabindex]')].filter(e => e.checkVisibility())";
         let all = browser.value(&format!("{controls}.length")).as_u64().unwrap();
@@ -174,4 +174,37 @@ async fn the_player_starts_and_shows_subtitles() {
     browser.press("Escape");
     browser.wait_for("!document.querySelector('dialog')");
     assert_eq!(browser.value("document.activeElement.textContent"), "▶");
+}
+
+/// Where `tests/run` puts axe-core, which looks for what shuts people out.
+const AXE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/target/axe/node_modules/axe-core/axe.min.js"
+);
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs chromium, npm"]
+async fn axe_finds_nothing_serious() {
+    let world = home().await;
+    let axe = std::fs::read_to_string(AXE).expect("axe-core is installed by tests/run");
+    let mut browser = Browser::start();
+    for (path, before) in [
+        ("/drive/电影/", ""),
+        ("/drive/", ""),
+        ("/drive/电影/", "document.querySelector('.v button').click()"),
+        ("/drive/电影/", "document.querySelector('.d button').click()"),
+        ("/.dav123/", ""),
+    ] {
+        for (width, dark) in [(1000, false), (390, true)] {
+            browser.look(width, 800, dark, "en");
+            browser.open(&signed_in(&world, path));
+            browser.value(before);
+            browser.value(&axe);
+            let found = browser.value(
+                "axe.run().then(found => found.violations.filter(v => ['serious', 'critical'].includes(v.impact)) \
+                 .map(v => [v.id, v.help, v.nodes.map(node => node.html + ' ' + node.failureSummary)]))",
+            );
+            assert_eq!(found, json!([]), "{path} {before} {width}");
+        }
+    }
 }

@@ -34,5 +34,6 @@ mod share;
 mod sign_in;
 mod spool;
 mod stale;
+mod status;
 mod worker;
 mod write;

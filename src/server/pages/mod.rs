@@ -7,6 +7,9 @@
 mod folder;
 mod kind;
 mod order;
+mod plot;
+pub(super) mod status;
+mod status_words;
 mod subtitle;
 #[cfg(test)]
 mod tests;
@@ -34,6 +37,8 @@ pub use words::Language;
 const STYLE: &str = include_str!("style.css");
 /// The script of the folder page.
 const SCRIPT: &str = include_str!("folder.js");
+/// The script of the status page.
+const STATUS_SCRIPT: &str = include_str!("status.js");
 
 /// Headers of every page but its policy.
 const HEADERS: [(HeaderName, &str); 5] = [
@@ -48,10 +53,11 @@ const HEADERS: [(HeaderName, &str); 5] = [
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; img-src data:; \
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}' 'sha256-{}'; img-src data:; \
          media-src 'self' http: https:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         hash(STYLE),
         hash(SCRIPT),
+        hash(STATUS_SCRIPT),
     );
     // Letters, digits and signs of ASCII.
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))

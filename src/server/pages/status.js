@@ -1,0 +1,18 @@
+
+"use strict";
+// Puts new numbers in the place of old ones, but not where somebody is with the keyboard or has selected text.
+setInterval(async () => {
+  if (!("live" in document.body.dataset) || document.hidden) return;
+  try {
+    const answer = await fetch("?quiet", { headers: { accept: "text/html" } });
+    if (!answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of document.querySelectorAll("[data-part]")) {
+      const anew = page.getElementById(part.id), chosen = getSelection();
+      const busy = part.contains(document.activeElement) || (!chosen.isCollapsed && chosen.containsNode(part, true));
+      if (anew && !busy && anew.innerHTML !== part.innerHTML) part.replaceChildren(...anew.childNodes);
+    }
+  } catch {
+    // The server is away for a moment; the next time will tell.
+  }
+}, 5000);
