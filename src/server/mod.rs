@@ -122,7 +122,13 @@ impl Server {
         tree.count_by(&metrics);
         let auth = Auth::new(&config.users, config.server.anonymous)?;
         let delivery = Arc::new(
-            Delivery::new(tree.clone(), config.proxy.as_ref(), metrics.clone()).map_err(StartError::Cdn)?,
+            Delivery::new(
+                tree.clone(),
+                config.proxy.as_ref(),
+                config.cache.blocks,
+                metrics.clone(),
+            )
+            .map_err(StartError::Cdn)?,
         );
         let fetch: Weak<dyn Fetch> = Arc::<Delivery>::downgrade(&delivery);
         tree.fetch_by(fetch);

@@ -211,7 +211,7 @@ impl Service {
         match request.method() {
             &Method::GET | &Method::HEAD => {
                 let (head, _) = request.into_parts();
-                match self.get(&head, &ctx, peer).await {
+                match self.get(&head, &ctx, peer).await.map(pages::confined) {
                     Ok(response) if response.headers().get(DELIVERY).is_some_and(|way| way == "proxy") => {
                         response.map(|body| match body {
                             Body::Empty => body,

@@ -322,3 +322,30 @@ async fn subtitles_come_as_webvtt_from_this_server_whatever_the_strategy_is() {
     assert_eq!(status("drive/film.srt").await, 302);
     assert_eq!(status("drive/huge.srt?as=vtt").await, 413);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_the_drive_is_shown_without_its_scripts() {
+    let world = World::start(
+        options(),
+        |cloud| {
+            for name in ["evil.html", "evil.svg", "evil.xhtml", "plain.txt"] {
+                cloud.add_file(
+                    &format!("/{name}"),
+                    "<script>fetch('/drive/x',{method:'DELETE'})</script>",
+                );
+            }
+        },
+        |cloud| crate::world::account(cloud, "/drive", "strategy = \"proxy\""),
+    )
+    .await;
+    for (name, policy) in [
+        ("evil.html", "sandbox"),
+        ("evil.svg", "sandbox"),
+        ("evil.xhtml", "sandbox"),
+        ("plain.txt", ""),
+    ] {
+        let answer = world.get(&format!("/drive/{name}")).await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(header(&answer, "content-security-policy"), policy, "{name}");
+    }
+}
