@@ -11,6 +11,7 @@
 //! decrease. Who would wait longer than he can is turned away before he queues.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ const TICK: Duration = Duration::from_millis(2);
 /// The gates of one account.
 #[derive(Debug)]
 pub struct Gates {
+    /// Tells these from those of other accounts, in this run.
+    pub id: u64,
     rate: f64,
     gates: Mutex<HashMap<&'static str, Arc<Gate>>>,
 }
@@ -103,7 +106,9 @@ pub fn scaled(duration: Duration, rate: f64) -> Duration {
 impl Gates {
     /// Gates for a factor on the pace.
     pub fn new(rate: f64) -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
         Self {
+            id: MADE.fetch_add(1, Ordering::Relaxed) + 1,
             rate,
             gates: Mutex::new(HashMap::new()),
         }

@@ -71,7 +71,7 @@ async fn mounts_show_their_kind_space_budget_and_calls_and_the_numbers_cost_no_c
         "account · redirect · read-only",
         "Space: 3.0 MiB of 2.0 TiB used",
         "Traffic budget (this month): 3.0 MiB of 4.0 MiB used",
-        "<code>file/list/new</code></figcaption><svg class=\"plot\" role=\"img\" aria-label=\"1 this minute, 1 at the most",
+        "<code>file/list/new</code> <small><bdi>/drive</bdi>, <bdi>/films</bdi></small></figcaption><svg class=\"plot\" role=\"img\" aria-label=\"1 this minute, 1 at the most",
         "Folders known without asking: 1 of 2.",
         "Links known without asking: 0 of 1.",
     ] {

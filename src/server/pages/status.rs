@@ -16,7 +16,7 @@ use super::{STATUS_SCRIPT, begin, escaped, human, plot, respond};
 use crate::body::Body;
 use crate::config::{Access, Budget, Period};
 use crate::delivery::Delivery;
-use crate::drive::Quota;
+use crate::drive::{Governor, Quota};
 use crate::server::auth::Principal;
 use crate::server::transfers::Transfers;
 use crate::tree::{Mount, Tree, TreePath};
@@ -339,19 +339,22 @@ fn queue(seen: &Seen<'_>, words: &StatusWords) -> String {
 /// A plot for each endpoint of each account.
 fn calls(seen: &Seen<'_>, words: &StatusWords) -> String {
     let mut out = String::new();
-    let mut accounts = Vec::new();
+    // Mounts of one account share their gates.
+    let mut gates: Vec<(Governor, Vec<String>)> = Vec::new();
     for mount in seen.tree.mounts() {
         let Some(path) = shown(mount, &seen.principal.root) else {
             continue;
         };
-        // Mounts of one account say the same.
-        let identity = mount.drive.listing_identity();
-        if identity.is_some() && accounts.contains(&identity) {
-            continue;
+        let governor = mount.drive.governor();
+        let name = format!("<bdi>{}</bdi>", escaped(&path.to_string()));
+        match gates.iter_mut().find(|(of, _)| of.gates == governor.gates) {
+            Some((_, names)) => names.push(name),
+            None => gates.push((governor, vec![name])),
         }
-        accounts.push(identity);
-        let name = escaped(&path.to_string());
-        for call in mount.drive.governor().calls {
+    }
+    for (governor, names) in gates {
+        let names = names.join(", ");
+        for call in governor.calls {
             let waiting = call.waiting + call.behind;
             if call.minutes.iter().all(|count| *count == 0) && waiting == 0 {
                 continue;
@@ -365,7 +368,7 @@ fn calls(seen: &Seen<'_>, words: &StatusWords) -> String {
             );
             put!(
                 out,
-                "<figure><figcaption><strong><bdi>{name}</bdi></strong> <code>{}</code></figcaption>{}<p>{says}",
+                "<figure><figcaption><code>{}</code> <small>{names}</small></figcaption>{}<p>{says}",
                 escaped(call.call),
                 plot::bars(&call.minutes, pace, &says)
             );
