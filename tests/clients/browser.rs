@@ -208,3 +208,30 @@ async fn axe_finds_nothing_serious() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs chromium"]
+async fn the_status_page_renews_its_numbers_until_it_is_told_not_to() {
+    let world = home().await;
+    let mut browser = Browser::start();
+    browser.open(&signed_in(&world, "/.dav123/"));
+    browser.value("window.stays = true");
+    assert_eq!(
+        browser.value("document.querySelector('#calls code')?.textContent"),
+        "user/info"
+    );
+    world.members("/drive/电影").await;
+    browser.wait_for("document.querySelector('#calls').textContent.includes('file/list/new')");
+    assert_eq!(
+        browser.value("window.stays"),
+        true,
+        "not by loading the page anew"
+    );
+    browser.value("document.querySelector('a[href=\"?live=off\"]').click()");
+    browser.wait_for("document.readyState === 'complete' && !('live' in document.body.dataset)");
+    // Refresh leads back to the page.
+    browser.value("document.querySelector('form button').click()");
+    browser.wait_for(
+        "document.readyState === 'complete' && location.pathname === '/.dav123/' && !location.search",
+    );
+}

@@ -4,7 +4,8 @@
 setInterval(async () => {
   if (!("live" in document.body.dataset) || document.hidden) return;
   try {
-    const answer = await fetch("?quiet", { headers: { accept: "text/html" } });
+    // Not relative: the page's own address may hold the sign-in, which fetch does not take.
+    const answer = await fetch(location.origin + location.pathname + "?quiet", { headers: { accept: "text/html" } });
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of document.querySelectorAll("[data-part]")) {
