@@ -58,7 +58,7 @@ use self::role::Role;
 use self::strategy::{Case, Experience, Way};
 use self::upstream::{Limits, LinkFuture, Links, Probe, Want};
 use crate::body::{Body, Frames};
-use crate::config::{self, Strategy};
+use crate::config::{self, Budget, Strategy};
 use crate::drive::{Content, DriveFuture, Error, ErrorKind, Link, LinkWish};
 use crate::metrics::Metrics;
 use crate::tree::{Fetch, FileStream, Mount, Resource, Tree};
@@ -174,6 +174,13 @@ impl Delivery {
         });
         let client = Client::of(request, peer, https);
         self.engine.get(request, resource, client, links).await
+    }
+
+    /// Bytes of a mount's budget that are used, and the budget; `None` where it has none.
+    pub fn spent(&self, mount: &Mount) -> Option<(u64, Budget)> {
+        let budget = mount.settings.delivery.budget?;
+        let account = self.engine.budgets.account(&mount.path, budget);
+        Some((account.used(SystemTime::now()), budget))
     }
 
     /// Answers `POST /api/fs/link`, by which a proxy of the OpenList family asks for a link:

@@ -11,6 +11,7 @@ mod listen;
 mod notify;
 pub mod pages;
 mod service;
+mod transfers;
 
 use std::collections::HashSet;
 use std::io;

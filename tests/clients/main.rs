@@ -6,6 +6,7 @@
 mod world;
 
 mod browser;
+mod chromium;
 mod curl;
 mod demo;
 mod film;

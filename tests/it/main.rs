@@ -42,6 +42,7 @@ mod share;
 mod sign_in;
 mod spool;
 mod stale;
+mod status;
 mod worker;
 mod write;
 
