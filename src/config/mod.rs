@@ -8,6 +8,7 @@ mod delivery;
 mod file;
 mod mount;
 mod outbound;
+mod password;
 mod proxy;
 mod secret;
 mod section;
@@ -26,6 +27,7 @@ use wildmatch::WildMatch;
 
 pub use file::{Error, load, parse};
 pub use outbound::{Outbound, Protocol};
+pub use password::{Algorithm, Password, REALM};
 pub use section::Problem;
 
 /// Everything a user can set.
@@ -133,15 +135,6 @@ pub struct User {
     pub root: String,
     /// What the user may do there.
     pub access: Access,
-}
-
-/// A password or its argon2 hash (PHC string).
-#[derive(Debug, Clone)]
-pub enum Password {
-    /// As typed.
-    Plain(SecretString),
-    /// `$argon2id$…`, as printed by `dav123 passwd`.
-    Hash(SecretString),
 }
 
 /// Reading only, or writing too.

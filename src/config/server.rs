@@ -3,8 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use argon2::password_hash::phc::PasswordHash;
-
 use super::section::{At, Section, quoted};
 use super::{Access, Cache, Password, Server, Tls, Upload, UploadMode, User, secret};
 
@@ -269,14 +267,14 @@ fn password(section: &mut Section<'_>) -> Option<Password> {
         let hash = section
             .text("password_hash", "the line that \"dav123 passwd\" prints")?
             .value;
-        if !hash.starts_with("$argon2") || PasswordHash::new(&hash).is_err() {
+        let read = Password::from_hash(&hash);
+        if read.is_none() {
             section.problem(
                 "password_hash",
-                "not an argon2 hash; expected the line that \"dav123 passwd\" prints",
+                "neither an argon2 hash nor a Digest one; expected a line that \"dav123 passwd\" prints",
             );
-            return None;
         }
-        return Some(Password::Hash(hash.into()));
+        return read;
     }
     secret::read(section, "password").map(Password::Plain)
 }

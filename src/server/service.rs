@@ -20,7 +20,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
 use super::access::{AccessLine, Logged};
-use super::auth::{self, Auth, Principal};
+use super::auth::{self, Ask, Asked, Auth, Principal};
 use super::control::Secret;
 use super::pages::{self, Language, View};
 use super::{actions, admin, answer, governor};
@@ -167,9 +167,15 @@ impl Service {
         } else if own && self.secret.is_known_to(request.headers()) {
             self.owner()
         } else {
-            match self.auth.sign_in(request.headers(), peer.address.ip()).await {
+            let asked = Asked {
+                method: request.method(),
+                uri: request.uri(),
+                headers: request.headers(),
+                peer: peer.address.ip(),
+            };
+            match self.auth.sign_in(asked).await {
                 Ok(principal) => principal,
-                Err(refused) => return self.refuse(refused),
+                Err(refused) => return self.refuse(refused, peer.tls),
             }
         };
         line.user(&principal.name);
@@ -290,24 +296,25 @@ impl Service {
         }
     }
 
-    fn refuse(&self, refused: auth::Refused) -> Response<Body> {
+    fn refuse(&self, refused: auth::Refused, tls: bool) -> Response<Body> {
         match refused {
-            auth::Refused::Unknown => {
-                self.metrics.wrong_sign_ins.inc();
+            auth::Refused::Unknown(ask) => {
+                if ask != Ask::Stale {
+                    self.metrics.wrong_sign_ins.inc();
+                }
                 let mut response = answer::sentence(
                     StatusCode::UNAUTHORIZED,
                     "Sign in with your dav123 name and password.",
                 );
-                response.headers_mut().insert(
-                    WWW_AUTHENTICATE,
-                    HeaderValue::from_static("Basic realm=\"dav123\", charset=\"UTF-8\""),
-                );
+                for challenge in self.auth.challenges(ask, tls) {
+                    response.headers_mut().append(WWW_AUTHENTICATE, challenge);
+                }
                 response
             }
             auth::Refused::TooMany(wait) => {
                 let mut response = answer::sentence(
                     StatusCode::TOO_MANY_REQUESTS,
-                    "Too many wrong sign-ins came from your address; wait a little and try again.",
+                    "Too many wrong sign-ins came from your address or with this name; wait a little and try again.",
                 );
                 let seconds = HeaderValue::from(wait.as_secs().max(1));
                 response.headers_mut().insert(RETRY_AFTER, seconds);

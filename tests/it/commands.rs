@@ -298,6 +298,14 @@ async fn passwd_prints_a_line_that_signs_in() {
         assert_eq!(answer.status(), status, "{password}");
     }
     assert_ne!(run(&["passwd"], "\n").code, 0);
+    // With a name on the second line there are lines for Digest too, and all of them together are still one key.
+    let ran = run(&["passwd"], "my pass wörd\nme\n");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let count = |text: &str| ran.out.lines().filter(|line| line.starts_with(text)).count();
+    assert_eq!(count("password_hash = \"$argon2id$"), 1, "{ran:?}");
+    assert_eq!(count("#password_hash = \"digest-md5:"), 1);
+    assert_eq!(count("#password_hash = \"digest-sha256:"), 1);
+    assert_eq!(count("#") + 1, ran.out.lines().count());
 }
 
 #[test]

@@ -140,7 +140,7 @@ fn every_wrong_value_outside_mounts_is_named_with_line_and_key() {
         (
             "[[user]]\nname = \"n\"\npassword = \"x\"\npassword_hash = \"y\"\n",
             &[
-                "4: user.password_hash: not an argon2 hash; expected the line that \"dav123 passwd\" prints",
+                "4: user.password_hash: neither an argon2 hash nor a Digest one; expected a line that \"dav123 passwd\" prints",
                 "4: user.password_hash: password is given already on line 3; keep one of password, password_env, password_file or password_hash",
             ],
         ),

@@ -1,29 +1,59 @@
-//! Slows an address down that signs in wrongly.
+//! Slows down who signs in wrongly: an address, and the attempts on a name from wherever they come.
 //!
-//! Every address has a moment before which its next attempt is not looked at. Attempts queue for it, one after
+//! Each has a moment before which its next attempt is not looked at. Attempts queue for it, one after
 //! the other, so that a thousand at once are no faster than one by one; who would wait too long is sent away.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Wait after the second wrong sign-in; each further one doubles it. The first is free: people mistype.
-const FIRST: Duration = Duration::from_millis(250);
-/// The longest wait between two attempts.
-const LONGEST: Duration = Duration::from_secs(8);
 /// An attempt that would wait longer is refused at once.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// After this time without a wrong sign-in an address is forgotten.
+/// After this time without a wrong sign-in all is forgotten.
 const MEMORY: Duration = Duration::from_secs(900);
-/// Addresses remembered at the most.
+/// Addresses, and names, remembered at the most.
 const BOUND: usize = 4096;
 
-#[derive(Debug, Default)]
-pub(super) struct Slow {
-    table: Mutex<HashMap<IpAddr, Record>>,
+/// How somebody is slowed down.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measure {
+    /// Wrong sign-ins that cost nothing: people mistype.
+    free: u32,
+    /// Wait after the first that costs; each further one doubles it.
+    first: Duration,
+    /// The longest wait between two attempts.
+    longest: Duration,
+}
+
+impl Measure {
+    pub(super) const ADDRESS: Self = Self {
+        free: 1,
+        first: Duration::from_millis(250),
+        longest: Duration::from_secs(8),
+    };
+    /// Many addresses at one name. Its owner at a new address waits in the same queue, so the waits are shorter.
+    pub(super) const NAME: Self = Self {
+        free: 10,
+        first: Duration::from_millis(250),
+        longest: Duration::from_secs(2),
+    };
+
+    fn gap(self, wrong: u32) -> Duration {
+        match wrong.checked_sub(self.free + 1) {
+            None => Duration::ZERO,
+            Some(n) => self.first.saturating_mul(1 << n.min(10)).min(self.longest),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Slow<K> {
+    measure: Measure,
+    table: Mutex<HashMap<K, Record>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -34,31 +64,29 @@ struct Record {
     next: Instant,
 }
 
-impl Record {
-    fn gap(&self) -> Duration {
-        match self.wrong {
-            0 | 1 => Duration::ZERO,
-            n => FIRST.saturating_mul(1 << (n - 2).min(10)).min(LONGEST),
+impl<K: Hash + Eq + Copy> Slow<K> {
+    pub(super) fn new(measure: Measure) -> Self {
+        Self {
+            measure,
+            table: Mutex::default(),
         }
     }
-}
 
-impl Slow {
-    /// Waits for this address's turn.
+    /// Waits for its turn.
     ///
     /// # Errors
     /// The time to come back after, where the wait would be too long.
-    pub(super) async fn wait(&self, peer: IpAddr) -> Result<(), Duration> {
+    pub(super) async fn wait(&self, who: K) -> Result<(), Duration> {
         let turn = {
             let mut table = self.lock();
             let now = Instant::now();
-            match table.get_mut(&network(peer)) {
+            match table.get_mut(&who) {
                 Some(record) if record.last + MEMORY > now => {
                     let turn = record.next.max(now);
                     if turn - now > PATIENCE {
                         return Err(turn - now);
                     }
-                    record.next = turn + record.gap();
+                    record.next = turn + self.measure.gap(record.wrong);
                     turn
                 }
                 _ => return Ok(()),
@@ -69,39 +97,42 @@ impl Slow {
     }
 
     /// A wrong sign-in.
-    pub(super) fn punish(&self, peer: IpAddr) {
+    pub(super) fn punish(&self, who: K) {
         let mut table = self.lock();
         let now = Instant::now();
         if table.len() >= BOUND {
             table.retain(|_, record| record.last + MEMORY > now);
             if table.len() >= BOUND
-                && let Some(oldest) = table.iter().min_by_key(|(_, r)| r.last).map(|(peer, _)| *peer)
+                && let Some(oldest) = table.iter().min_by_key(|(_, r)| r.last).map(|(who, _)| *who)
             {
                 table.remove(&oldest);
             }
         }
-        let record = table.entry(network(peer)).or_insert(Record {
+        let record = table.entry(who).or_insert(Record {
             wrong: 0,
             last: now,
             next: now,
         });
-        record.wrong = record.wrong.saturating_add(1);
+        record.wrong = match record.last + MEMORY > now {
+            true => record.wrong.saturating_add(1),
+            false => 1,
+        };
         record.last = now;
-        record.next = record.next.max(now + record.gap());
+        record.next = record.next.max(now + self.measure.gap(record.wrong));
     }
 
     /// A right sign-in.
-    pub(super) fn forgive(&self, peer: IpAddr) {
-        self.lock().remove(&network(peer));
+    pub(super) fn forgive(&self, who: K) {
+        self.lock().remove(&who);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Record>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Record>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One household or host: an IPv4 address, or the /64 of an IPv6 one.
-fn network(peer: IpAddr) -> IpAddr {
+pub(super) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
