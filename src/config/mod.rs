@@ -7,6 +7,7 @@
 mod delivery;
 mod file;
 mod mount;
+mod network;
 mod outbound;
 mod password;
 mod proxy;
@@ -26,6 +27,7 @@ use secrecy::SecretString;
 use wildmatch::WildMatch;
 
 pub use file::{Error, load, parse};
+pub use network::Network;
 pub use outbound::{Outbound, Protocol};
 pub use password::{Algorithm, Password, REALM};
 pub use section::Problem;
@@ -78,6 +80,8 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// What someone who gives no name and password may do; `None`: nothing.
     pub anonymous: Option<Access>,
+    /// Reverse proxies whose word about the client's address and scheme is taken.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// A certificate chain and its key, both PEM, re-read on SIGHUP.

@@ -111,7 +111,7 @@ impl Drop for AccessLine {
         let delivery = delivery.unwrap_or("-");
         tracing::info!(
             target: "dav123::access",
-            peer = %self.peer,
+            peer = %shown(self.peer),
             user = %self.user,
             method = %self.method,
             path = %self.path,
@@ -124,6 +124,14 @@ impl Drop for AccessLine {
             ms = milliseconds(ended),
             agent = %self.agent,
         );
+    }
+}
+
+/// Behind a proxy the port is seldom known.
+fn shown(peer: SocketAddr) -> String {
+    match peer.port() {
+        0 => peer.ip().to_string(),
+        _ => peer.to_string(),
     }
 }
 

@@ -6,6 +6,7 @@ mod admin;
 mod answer;
 mod auth;
 pub mod control;
+mod forwarded;
 mod governor;
 mod listen;
 pub mod pages;

@@ -22,6 +22,7 @@ use hyper::body::Incoming;
 use super::access::{AccessLine, Logged};
 use super::auth::{self, Ask, Asked, Auth, Principal};
 use super::control::Secret;
+use super::forwarded::Trusted;
 use super::pages::{self, Language, View};
 use super::{actions, admin, answer, governor};
 use crate::body::Body;
@@ -39,7 +40,7 @@ const WORKER_BODY: usize = 16 * 1024;
 /// First and longest pause after a warm-up that failed.
 const WARM_PAUSES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(1800));
 
-/// Where a request comes from.
+/// Where a request comes from, as far as it is known: behind a trusted proxy, the client and not the proxy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
@@ -50,6 +51,7 @@ pub(super) struct Peer {
 pub(super) struct Service {
     prefix: TreePath,
     auth: Auth,
+    trusted: Trusted,
     /// Of commands on this machine.
     secret: Secret,
     tree: Arc<Tree>,
@@ -73,6 +75,7 @@ impl Service {
             prefix: TreePath::from_decoded(&config.server.prefix)?,
             only_proxy: config.only_proxy(),
             auth,
+            trusted: Trusted::new(config.server.trusted_proxies.clone()),
             secret,
             dav: Dav::new(tree.clone(), &config.server.prefix),
             delivery,
@@ -126,6 +129,7 @@ impl Service {
 
     /// Answers a request.
     pub(super) async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Logged> {
+        let peer = self.trusted.client(peer, request.headers());
         let mut line = AccessLine::begin(&request, peer.address, self.metrics.clone());
         let (waited, answering) = counting(self.route(request, peer, &mut line));
         let mut response = answering.await;

@@ -12,6 +12,7 @@ mod costs;
 mod delivery;
 mod direct;
 mod faults;
+mod forwarded;
 mod governor;
 mod kill;
 mod listing;

@@ -33,7 +33,8 @@ impl<K: Hash + Eq, V: Copy> Memory<K, V> {
         None
     }
 
-    pub(super) fn put(&self, what: K, value: V) {
+    /// Whether it was not known.
+    pub(super) fn put(&self, what: K, value: V) -> bool {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if known.len() >= self.bound && !known.contains_key(&what) {
@@ -42,6 +43,7 @@ impl<K: Hash + Eq, V: Copy> Memory<K, V> {
                 known.clear();
             }
         }
-        known.insert(what, (now + self.time, value));
+        let before = known.insert(what, (now + self.time, value));
+        before.is_none_or(|(until, _)| until <= now)
     }
 }

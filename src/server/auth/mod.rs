@@ -34,7 +34,7 @@ use tokio::sync::Semaphore;
 use self::digest::Given;
 use self::memory::Memory;
 use self::nonce::Nonces;
-use self::slow::{Measure, Slow, network};
+use self::slow::{Attempt, Measure, Slow, network};
 use crate::config::{Access, Algorithm, Password, REALM, User};
 use crate::tree::{PathError, TreePath};
 
@@ -251,7 +251,7 @@ impl Auth {
         }
         // Explorer may send `DOMAIN\user` (webdav-clients W8).
         let user = self.user(name, name.rsplit('\\').next().unwrap_or(name));
-        let name = self.turn(user, name, peer).await?;
+        let turn = self.turn(user, name, peer).await?;
         match user {
             Some(at) if self.check(at, password.clone()).await => {
                 self.known.put(mark, at);
@@ -260,7 +260,8 @@ impl Auth {
             }
             _ => {
                 self.take_as_long(user, password).await;
-                self.wrong(name, peer);
+                turn.wrong();
+                tracing::warn!(%peer, "a wrong sign-in");
                 Err(Refused::Unknown(Ask::All))
             }
         }
@@ -275,11 +276,12 @@ impl Auth {
         let user = match user {
             Some(at) if right && known(at) => at,
             _ => {
-                let name = self.turn(user, &given.name, peer).await?;
+                let turn = self.turn(user, &given.name, peer).await?;
                 match user {
                     Some(at) if right => at,
                     _ => {
-                        self.wrong(name, peer);
+                        turn.wrong();
+                        tracing::warn!(%peer, "a wrong sign-in");
                         return Err(Refused::Unknown(self.after_wrong_digest()));
                     }
                 }
@@ -308,28 +310,30 @@ impl Auth {
         find(name).or_else(|| find(short))
     }
 
-    /// Waits until this attempt may be looked at; the mark of the name.
-    async fn turn(&self, user: Option<usize>, name: &str, peer: IpAddr) -> Result<Mark, Refused> {
-        self.addresses.wait(peer).await.map_err(Refused::TooMany)?;
-        let name = user
-            .and_then(|at| self.users.get(at))
-            .map_or(name, |user| &user.principal.name);
-        let name = self.key.mac(&[b"name", name.as_bytes()]);
-        if user.and_then(|at| self.at_home.get(&(at, peer))).is_none() {
-            self.names.wait(name).await.map_err(Refused::TooMany)?;
-        }
-        Ok(name)
+    /// Waits until this attempt may be looked at.
+    async fn turn(&self, user: Option<usize>, name: &str, peer: IpAddr) -> Result<Turn<'_>, Refused> {
+        let address = self.addresses.wait(peer).await.map_err(Refused::TooMany)?;
+        let name = self.mark_of(user, name);
+        // Who is at home is not slowed down by what strangers do, but being wrong counts as theirs does.
+        let name = match user.and_then(|at| self.at_home.get(&(at, peer))) {
+            Some(()) => self.names.enter(name),
+            None => self.names.wait(name).await.map_err(Refused::TooMany)?,
+        };
+        Ok(Turn { address, name })
     }
 
     fn right(&self, user: usize, peer: IpAddr) {
         self.addresses.forgive(peer);
-        self.at_home.put((user, peer), ());
+        if self.at_home.put((user, peer), ()) {
+            self.names.forgive(self.mark_of(Some(user), ""));
+        }
     }
 
-    fn wrong(&self, name: Mark, peer: IpAddr) {
-        self.addresses.punish(peer);
-        self.names.punish(name);
-        tracing::warn!(%peer, "a wrong sign-in");
+    /// Of the user's name, else of the one that was given.
+    fn mark_of(&self, user: Option<usize>, given: &str) -> Mark {
+        let user = user.and_then(|at| self.users.get(at));
+        let name = user.map_or(given, |user| &user.principal.name);
+        self.key.mac(&[b"name", name.as_bytes()])
     }
 
     /// Whether this password is the user's.
@@ -399,6 +403,19 @@ impl Auth {
             .map(|name| given.is_by(&given.algorithm.ha1(name, REALM, password), method))
             .fold(false, |any, right| any | right);
         right && exists && given.realm == REALM
+    }
+}
+
+/// An attempt that may be looked at.
+struct Turn<'a> {
+    address: Attempt<'a, IpAddr>,
+    name: Attempt<'a, Mark>,
+}
+
+impl Turn<'_> {
+    fn wrong(self) {
+        self.address.punish();
+        self.name.punish();
     }
 }
 
