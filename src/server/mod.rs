@@ -122,7 +122,9 @@ impl Server {
         tree.count_by(&metrics);
         let auth = Auth::new(&config.users, config.server.anonymous)?;
         let delivery = Arc::new(
-            Delivery::new(tree.clone(), config.proxy.as_ref(), metrics.clone()).map_err(StartError::Cdn)?,
+            Delivery::new(tree.clone(), config.proxy.as_ref(), metrics.clone())
+                .map_err(StartError::Cdn)?
+                .counting_in(&config.server.state_dir),
         );
         let fetch: Weak<dyn Fetch> = Arc::<Delivery>::downgrade(&delivery);
         tree.fetch_by(fetch);
@@ -168,6 +170,7 @@ impl Server {
             serving.spawn(listener.serve(service, stop, self.config.server.shutdown_grace));
         }
         self.service.warm_up(&self.config.cache.warm);
+        self.service.keep_counts();
         loop {
             tokio::select! {
                 signal = signals.next() => match signal {

@@ -37,6 +37,8 @@ use crate::tree::{PathError, Tree, TreePath};
 /// Bytes of a worker's question at the most.
 const WORKER_BODY: usize = 16 * 1024;
 
+/// Pause between two looks at what was counted against budgets.
+const COUNTS_EVERY: Duration = Duration::from_secs(3);
 /// First and longest pause after a warm-up that failed.
 const WARM_PAUSES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(1800));
 
@@ -91,6 +93,22 @@ impl Service {
     /// Puts what outlives the process onto the disk.
     pub(super) async fn put_by(&self) {
         self.tree.put_by().await;
+        let delivery = self.delivery.clone();
+        let _ = tokio::task::spawn_blocking(move || delivery.keep_counts()).await;
+    }
+
+    /// Writes what is counted against budgets every few seconds.
+    pub(super) fn keep_counts(&self) {
+        let delivery = Arc::downgrade(&self.delivery);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(COUNTS_EVERY).await;
+                let Some(delivery) = delivery.upgrade() else {
+                    return;
+                };
+                let _ = tokio::task::spawn_blocking(move || delivery.keep_counts()).await;
+            }
+        });
     }
 
     /// Lists folders and all below them in the background, once; failures are tried again later.

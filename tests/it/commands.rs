@@ -107,6 +107,33 @@ async fn check_prints_a_line_for_each_mount_and_ends_with_0_when_all_are_well() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_warns_of_direct_links_that_everybody_may_use() {
+    let setup = setup().await;
+    let warns = |ran: &Ran| {
+        ran.out
+            .lines()
+            .filter(|line| line.contains("server.anonymous"))
+            .count()
+    };
+    let mounts = setup.all_kinds();
+    let ran = setup.check(&mounts, &[]).await;
+    assert_eq!(warns(&ran), 0, "{ran:?}");
+    let file = setup.write(&mounts);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let open = text.replacen("[server]\n", "[server]\nanonymous = \"read-only\"\n", 1);
+    std::fs::write(&file, open).unwrap();
+    let file = file.display().to_string();
+    let ran = tokio::task::spawn_blocking(move || run(&["check", "--config", &file], ""))
+        .await
+        .unwrap();
+    assert_eq!((warns(&ran), ran.code), (1, 0), "{ran:?}");
+    assert!(
+        ran.out.contains("warn  /links  ") && !ran.out.contains('\x1b'),
+        "{ran:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn check_names_what_fails_and_ends_with_1() {
     let setup = setup().await;
     let wrong = account(&setup.cloud, "/drive", "").replace("demo-password", "not-the-password");

@@ -8,6 +8,7 @@ mod world;
 mod arrows;
 mod codes;
 mod commands;
+mod confined;
 mod costs;
 mod delivery;
 mod direct;
