@@ -18,6 +18,7 @@ use http::header::{HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+use super::crowd::Busy;
 use crate::body::Body;
 use crate::delivery::DELIVERY;
 use crate::metrics::{Answered, Metrics};
@@ -37,10 +38,17 @@ pub(super) struct AccessLine {
     sent: u64,
     whole: bool,
     metrics: Arc<Metrics>,
+    /// Until the end its connection is at work.
+    _busy: Busy,
 }
 
 impl AccessLine {
-    pub(super) fn begin<B>(request: &Request<B>, peer: SocketAddr, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn begin<B>(
+        request: &Request<B>,
+        peer: SocketAddr,
+        busy: Busy,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         metrics.running.inc();
         let logged = tracing::enabled!(target: "dav123::access", tracing::Level::INFO);
         let agent = request
@@ -69,6 +77,7 @@ impl AccessLine {
             sent: 0,
             whole: false,
             metrics,
+            _busy: busy,
         }
     }
 

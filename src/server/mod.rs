@@ -6,6 +6,7 @@ mod admin;
 mod answer;
 mod auth;
 pub mod control;
+mod crowd;
 mod forwarded;
 mod governor;
 mod listen;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::auth::Auth;
 use self::control::Secret;
+use self::crowd::Crowd;
 use self::listen::{Certificate, Listener, certificate};
 use self::service::Service;
 use crate::config::{Config, Tls, Upload};
@@ -165,9 +167,11 @@ impl Server {
     pub async fn run(self) {
         let mut signals = self.signals;
         let mut serving = JoinSet::new();
+        let crowd = Crowd::new();
         for listener in self.listeners {
             let (service, stop) = (self.service.clone(), self.stop.clone());
-            serving.spawn(listener.serve(service, stop, self.config.server.shutdown_grace));
+            let grace = self.config.server.shutdown_grace;
+            serving.spawn(listener.serve(service, crowd.clone(), stop, grace));
         }
         self.service.warm_up(&self.config.cache.warm);
         self.service.keep_counts();

@@ -22,6 +22,7 @@ use hyper::body::Incoming;
 use super::access::{AccessLine, Logged};
 use super::auth::{self, Ask, Asked, Auth, Principal};
 use super::control::Secret;
+use super::crowd::Busy;
 use super::forwarded::Trusted;
 use super::pages::{self, Language, View};
 use super::{actions, admin, answer, governor};
@@ -146,9 +147,14 @@ impl Service {
     }
 
     /// Answers a request.
-    pub(super) async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Logged> {
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        busy: Busy,
+    ) -> Response<Logged> {
         let peer = self.trusted.client(peer, request.headers());
-        let mut line = AccessLine::begin(&request, peer.address, self.metrics.clone());
+        let mut line = AccessLine::begin(&request, peer.address, busy, self.metrics.clone());
         let (waited, answering) = counting(self.route(request, peer, &mut line));
         let mut response = answering.await;
         response

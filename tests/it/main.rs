@@ -16,6 +16,7 @@ mod faults;
 mod forwarded;
 mod governor;
 mod kill;
+mod limits;
 mod listing;
 mod login;
 mod metrics;
