@@ -232,6 +232,7 @@ fn config(known: &Known, listen: String, dir: &Path, password: &str) -> Config {
             stale: Duration::from_secs(3600),
             warm: Vec::new(),
             list_entries: 1_000_000,
+            blocks: 64 << 20,
         },
         upload: Upload {
             mode: UploadMode::Through,

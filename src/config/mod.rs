@@ -104,6 +104,8 @@ pub struct Cache {
     pub list_entries: u64,
     /// Folders that are listed with all below them in the background: paths in the tree.
     pub warm: Vec<String>,
+    /// Bytes of memory for beginnings and ends of files that were streamed; 0 switches it off.
+    pub blocks: u64,
 }
 
 /// How a PUT reaches 123pan.

@@ -18,7 +18,7 @@ pub const SERVER: &[&str] = &[
     "trusted_proxies",
 ];
 /// Keys of `[cache]`.
-pub const CACHE: &[&str] = &["list_ttl", "stale", "list_entries", "warm"];
+pub const CACHE: &[&str] = &["list_ttl", "stale", "list_entries", "warm", "blocks"];
 /// Keys of `[upload]`.
 pub const UPLOAD: &[&str] = &["mode", "spool_dir", "spool_limit", "parts"];
 /// Keys of `[[user]]`.
@@ -179,6 +179,7 @@ pub fn cache(mut section: Section<'_>) -> Cache {
         stale: section.duration("stale").unwrap_or(Duration::from_secs(3600)),
         list_entries: at_least_one(&mut section, "list_entries").unwrap_or(1_000_000),
         warm: warm(&mut section),
+        blocks: section.size("blocks").unwrap_or(64 << 20),
     }
 }
 

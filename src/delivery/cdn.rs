@@ -140,6 +140,11 @@ impl Cdn {
         Lane(Arc::clone(&self.wide_streams).try_acquire_owned().ok())
     }
 
+    /// The narrow lane: for one of many connections.
+    pub fn narrow(&self) -> Lane {
+        Lane(None)
+    }
+
     /// Sends a GET and returns the first answer that is not a redirect, whatever its status.
     ///
     /// # Errors
@@ -264,10 +269,15 @@ impl Cdns {
     /// # Errors
     /// As [`Cdn::new`].
     pub fn new(head_timeout: Duration) -> Result<Self, Error> {
-        Ok(Self {
-            direct: Arc::new(Cdn::new(head_timeout, None)?),
+        Ok(Self::over(Arc::new(Cdn::new(head_timeout, None)?)))
+    }
+
+    /// The same over clients that there are.
+    pub fn over(direct: Arc<Cdn>) -> Self {
+        Self {
+            direct,
             through: Mutex::default(),
-        })
+        }
     }
 
     /// The clients for a mount's way.

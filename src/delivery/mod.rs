@@ -1,16 +1,20 @@
 //! GET and HEAD of files: preconditions, then the way the bytes take to the client.
 //!
 //! HEAD, 304, 412, 416 and empty files are answered from what is known and cost no call. For the rest
-//! `strategy` decides between a 302 to the CDN (`redirect`), the bytes streamed through (`proxy`, over
-//! `upstream` and `cdn`) and a 302 to a signed proxy (`proxy_url`). Files whose size nobody could say take
-//! their length from the CDN's answer.
+//! `strategy` decides between a 302 to the CDN (`redirect`), the bytes streamed through (`download`: by
+//! `proxy` over one connection, by `parallel` over several, both over `upstream` and `cdn`) and a 302 to a
+//! signed proxy (`proxy_url`). Files whose size nobody could say take their length from the CDN's answer.
 
 mod budget;
 mod cdn;
 mod client;
 mod connect;
 mod count;
+mod download;
+mod memory;
+mod multipart;
 mod origin;
+mod parallel;
 mod precondition;
 mod proxy;
 mod proxy_url;
@@ -18,6 +22,7 @@ mod range;
 mod recent;
 mod redirect;
 mod referer;
+mod remembered;
 mod representation;
 mod role;
 mod strategy;
@@ -43,16 +48,17 @@ use self::budget::{Account, Budgets};
 use self::cdn::{Cdn, Cdns};
 use self::client::{Client, Lessons};
 use self::count::{Counted, Counts, delivered};
+use self::memory::Blocks;
+use self::multipart::Multipart;
 use self::origin::Origin;
 use self::precondition::Outcome;
-use self::proxy::Transfer;
 use self::range::{ByteRange, Spec, Wanted};
 use self::referer::Referers;
 use self::representation::Representation;
 use self::role::Role;
 use self::strategy::{Case, Experience, Way};
-use self::upstream::{Limits, LinkFuture, Links, Refused, Source, Want};
-use crate::body::Body;
+use self::upstream::{Limits, LinkFuture, Links, Want};
+use crate::body::{Body, Frames};
 use crate::config::{self, Strategy};
 use crate::drive::{Content, DriveFuture, Error, ErrorKind, Link, LinkWish};
 use crate::metrics::Metrics;
@@ -97,6 +103,7 @@ pub struct Delivery {
 struct Engine {
     experience: Experience,
     budgets: Budgets,
+    blocks: Arc<Blocks>,
     limits: Limits,
     metrics: Arc<Metrics>,
 }
@@ -119,12 +126,18 @@ impl Links for TreeLinks {
 }
 
 impl Delivery {
-    /// Nothing is connected and nothing learned yet. With `proxy` it answers signed URLs of another dav123 too.
+    /// Nothing is connected and nothing learned yet; beginnings and ends of files are kept in `blocks` bytes. With `proxy` it
+    /// answers signed URLs of another dav123 too.
     ///
     /// # Errors
     /// `Unsupported` if the TLS library refuses its own defaults.
-    pub fn new(tree: Arc<Tree>, proxy: Option<&config::Proxy>, metrics: Arc<Metrics>) -> Result<Self, Error> {
-        let engine = Engine::new(HEAD_TIMEOUT, Limits::default(), metrics)?;
+    pub fn new(
+        tree: Arc<Tree>,
+        proxy: Option<&config::Proxy>,
+        blocks: u64,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Error> {
+        let engine = Engine::new(HEAD_TIMEOUT, Limits::default(), blocks, metrics)?;
         let cdn = engine.experience.cdns.of(None)?;
         Ok(Self {
             tree,
@@ -221,7 +234,7 @@ impl Fetch for Delivery {
                 link: None,
             };
             let shown = Representation::of(&file.entry);
-            let response = self.engine.stream(&shown, mount, want, links, None).await?;
+            let response = self.engine.stream(&shown, mount, want, links, None, None).await?;
             let frames = BodyStream::new(response.into_body());
             let bytes = frames.try_filter_map(async |frame| Ok(frame.into_data().ok()));
             Ok(Box::pin(bytes) as FileStream)
@@ -230,17 +243,27 @@ impl Fetch for Delivery {
 }
 
 impl Engine {
-    fn new(head_timeout: Duration, limits: Limits, metrics: Arc<Metrics>) -> Result<Self, Error> {
-        Ok(Self {
+    fn new(
+        head_timeout: Duration,
+        limits: Limits,
+        blocks: u64,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Error> {
+        Ok(Self::over(Cdns::new(head_timeout)?, limits, blocks, metrics))
+    }
+
+    fn over(cdns: Cdns, limits: Limits, blocks: u64, metrics: Arc<Metrics>) -> Self {
+        Self {
             experience: Experience {
-                cdns: Cdns::new(head_timeout)?,
+                cdns,
                 referers: Arc::new(Referers::new()),
                 lessons: Lessons::new(),
             },
             budgets: Budgets::default(),
+            blocks: Blocks::new(blocks),
             limits,
             metrics,
-        })
+        }
     }
 
     async fn get(
@@ -271,17 +294,25 @@ impl Engine {
             return Ok(file.whole(file.size, Body::Empty));
         }
         let asked = range::asked(headers, etag, file.modified);
+        let mut parts = None;
         let spec = match (file.size, &*asked) {
             (Some(size), asked) => match range::wanted(asked, size) {
                 Wanted::Whole => None,
                 Wanted::Part(range) => Some(Spec::from(range)),
+                Wanted::Parts(ranges) => {
+                    parts = Some((ranges, size));
+                    None
+                }
                 Wanted::Unsatisfiable => return Ok(file.unsatisfiable(Some(size))),
             },
             (None, [one]) => Some(*one),
             (None, _) => None,
         };
         if let Some(content) = links.local() {
-            return Ok(local(&file, &*content, spec));
+            return Ok(match parts {
+                Some((ranges, size)) if size == content.size() => local_parts(&file, content, &ranges),
+                _ => local(&file, &*content, spec),
+            });
         }
         let delivery = &mount.settings.delivery;
         let account = delivery
@@ -295,7 +326,7 @@ impl Engine {
             mount: &mount.settings.path,
             file: &resource.path,
             size: file.size,
-            from_start: spec.is_none_or(|spec| matches!(spec, Spec::From(0, _))),
+            from_start: parts.is_none() && spec.is_none_or(|spec| matches!(spec, Spec::From(0, _))),
             client,
             links: &*links,
             counts: &Counts::of(&self.metrics, &mount.settings.path),
@@ -327,13 +358,22 @@ impl Engine {
                     size: file.size,
                     link,
                 };
-                let response = self.stream(&file, mount, want, links, account.clone()).await?;
+                let memory = self.blocks.of(mount, &resource.entry);
+                let account = account.clone();
+                let response = match &parts {
+                    Some((ranges, size)) => {
+                        let source = (links, want.link);
+                        self.stream_parts(&file, mount, (ranges, *size), source, account, memory)
+                            .await?
+                    }
+                    None => self.stream(&file, mount, want, links, account, memory).await?,
+                };
                 let count = |body| Body::stream(Counted::new(body, &self.metrics, at));
                 (Strategy::Proxy, response.map(count))
             }
         };
         let elsewhere = match strategy {
-            Strategy::Redirect | Strategy::ProxyUrl => count(account.as_deref(), &file, spec),
+            Strategy::Redirect | Strategy::ProxyUrl => count(account.as_deref(), &file, spec, parts.as_ref()),
             _ => 0,
         };
         delivered(&self.metrics, at, strategy, elsewhere);
@@ -343,49 +383,6 @@ impl Engine {
             .headers_mut()
             .insert(DELIVERY, HeaderValue::from_static(name));
         Ok(response)
-    }
-
-    /// Opens the stream, and only then builds the head from what we know.
-    async fn stream(
-        &self,
-        file: &Representation,
-        mount: &Mount,
-        want: Want,
-        links: Arc<dyn Links>,
-        account: Option<Arc<Account>>,
-    ) -> Result<Response<Body>, Error> {
-        let cdn = self
-            .experience
-            .cdns
-            .of(mount.settings.delivery.outbound.as_ref())?;
-        let source = Arc::new(Source {
-            lane: cdn.lane(),
-            cdn,
-            links,
-            referers: Arc::clone(&self.experience.referers),
-            mount: mount.settings.path.clone(),
-            media_type: file.media_type.clone(),
-            limits: self.limits,
-            counts: Counts::of(&self.metrics, &mount.settings.path),
-        });
-        let partial = want.spec.is_some();
-        let opened = match source.open(want).await {
-            Ok(opened) => opened,
-            Err(Refused::Unsatisfiable(size)) => return Ok(file.unsatisfiable(size)),
-            Err(Refused::Failed(error)) => return Err(error),
-        };
-        let (start, end, size) = (opened.start, opened.end, opened.size);
-        let meter = account.map(|account| account.meter());
-        let body = Body::stream(Transfer::new(source, opened, meter));
-        Ok(if partial && start < end {
-            let range = ByteRange {
-                first: start,
-                last: end - 1,
-            };
-            file.part(range, size, body)
-        } else {
-            file.whole(Some(size), body)
-        })
     }
 }
 
@@ -401,12 +398,28 @@ fn local(file: &Representation, content: &dyn Content, spec: Option<Spec>) -> Re
     }
 }
 
+/// Several ranges of such a file.
+fn local_parts(file: &Representation, content: Arc<dyn Content>, ranges: &[ByteRange]) -> Response<Body> {
+    let size = content.size();
+    let open = move |range: ByteRange| -> Frames {
+        let bytes = content.read(range.first, range.length());
+        Box::pin(StreamBody::new(bytes.map_ok(Frame::data)))
+    };
+    file.parts(Multipart::new(ranges, size, &file.media_type, Box::new(open)))
+}
+
 /// Counts what a redirected client will fetch: all that it asked for, in bytes.
-fn count(account: Option<&Account>, file: &Representation, spec: Option<Spec>) -> u64 {
-    let bytes = match (file.size, spec) {
-        (None, _) => return 0,
-        (Some(size), Some(spec)) => spec.resolve(size).map_or(0, ByteRange::length),
-        (Some(size), None) => size,
+fn count(
+    account: Option<&Account>,
+    file: &Representation,
+    spec: Option<Spec>,
+    parts: Option<&(Vec<ByteRange>, u64)>,
+) -> u64 {
+    let Some(size) = file.size else { return 0 };
+    let bytes = match (spec, parts) {
+        (Some(spec), _) => spec.resolve(size).map_or(0, ByteRange::length),
+        (None, Some((ranges, _))) => ranges.iter().map(|range| range.length()).sum(),
+        (None, None) => size,
     };
     if let Some(account) = account {
         account.add(bytes, SystemTime::now());

@@ -19,15 +19,15 @@ use tokio::time::{Instant, Sleep};
 
 use super::budget::Meter;
 use super::range::Spec;
-use super::upstream::{Opened, Refused, Source, Want};
+use super::upstream::{Limits, Opened, Refused, Source, Want};
 use crate::drive::{Error, ErrorKind, Retry};
 
 /// Bytes after which a resumed stream counts as getting on.
-const PROGRESS: u64 = 64 * 1024;
+pub const PROGRESS: u64 = 64 * 1024;
 /// Pauses between resumptions double up to this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A pause that the CDN asks for is made up to this; a longer one ends the download.
-const LONGEST_ASKED: Duration = Duration::from_secs(15);
+pub const LONGEST_ASKED: Duration = Duration::from_secs(15);
 
 /// The body of a streamed answer.
 pub struct Transfer {
@@ -47,7 +47,25 @@ pub struct Transfer {
     /// Made when a byte is waited for the first time, and moved only when it fires.
     timer: Option<Pin<Box<Sleep>>>,
     waiting_since: Option<Instant>,
+    /// When it could not be opened again at first, with no byte since.
+    down: Outage,
     meter: Option<Meter>,
+}
+
+/// How long nothing could be opened.
+#[derive(Debug, Default)]
+pub struct Outage(Option<Instant>);
+
+impl Outage {
+    /// Nothing could be opened; whether that is to be borne yet.
+    pub fn bears(&mut self, limits: &Limits) -> bool {
+        self.0.get_or_insert_with(Instant::now).elapsed() < limits.outage
+    }
+
+    /// A byte has come.
+    pub fn is_over(&mut self) {
+        self.0 = None;
+    }
 }
 
 enum State {
@@ -75,6 +93,7 @@ impl Transfer {
             resumed_at: opened.start,
             timer: None,
             waiting_since: None,
+            down: Outage::default(),
             meter,
         }
     }
@@ -82,6 +101,7 @@ impl Transfer {
     /// Cuts a frame to what is wanted; `None` if nothing of it is.
     fn take(&mut self, mut data: Bytes) -> Option<Bytes> {
         self.waiting_since = None;
+        self.down.is_over();
         if self.skip > 0 {
             let skipped = self.skip.min(data.len() as u64);
             self.skip -= skipped;
@@ -127,13 +147,13 @@ impl Transfer {
     /// Opens the stream again where it broke, after a pause of `at_least` this much.
     ///
     /// # Errors
-    /// When that was tried too often without getting on.
-    fn resume(&mut self, why: &str, at_least: Duration) -> io::Result<()> {
+    /// When that was tried too often without getting on, unless it is borne.
+    fn resume(&mut self, why: &str, at_least: Duration, borne: bool) -> io::Result<()> {
         let limits = self.source.limits;
         tracing::debug!(mount = %self.source.mount, at = self.next, resumes = self.resumes, "a download broke: {why}");
         self.waiting_since = None;
         self.timer = None;
-        if self.resumes >= limits.resumes {
+        if self.resumes >= limits.resumes && !borne {
             return Err(self.give_up(Error::new(
                 ErrorKind::Unreachable,
                 "The download from 123pan broke again and again.",
@@ -145,7 +165,7 @@ impl Transfer {
                 .min(LONGEST_PAUSE)
                 .max(at_least),
         };
-        self.resumes += 1;
+        self.resumes = self.resumes.saturating_add(1);
         self.source.counts.resumes.inc();
         self.resumed_at = self.next;
         let source = Arc::clone(&self.source);
@@ -170,32 +190,49 @@ impl Transfer {
                 if let (Some(before), Some(now)) = (&self.etag, &opened.etag)
                     && before != now
                 {
-                    return Err(self.give_up(Error::new(
-                        ErrorKind::Nonsense,
-                        "The file changed while it was downloaded.",
-                    )));
+                    return Err(self.give_up(changed()));
                 }
                 self.skip = opened.skip;
                 self.state = State::Streaming(opened.body);
                 Ok(())
             }
-            Err(Refused::Failed(error)) => match error.retry() {
-                Retry::Soon => self.resume(error.sentence(), Duration::ZERO),
-                Retry::After(pause) if pause <= LONGEST_ASKED => self.resume(error.sentence(), pause),
-                _ => Err(self.give_up(error)),
-            },
-            Err(Refused::Unsatisfiable(_)) => Err(self.give_up(Error::new(
-                ErrorKind::Nonsense,
-                "The file became shorter while it was downloaded.",
-            ))),
+            Err(Refused::Failed(error)) => {
+                let borne = error.retry() != Retry::Never && self.down.bears(&self.source.limits);
+                match error.retry() {
+                    Retry::Soon => self.resume(error.sentence(), Duration::ZERO, borne),
+                    Retry::After(pause) if borne || pause <= LONGEST_ASKED => {
+                        self.resume(error.sentence(), pause.min(LONGEST_ASKED), borne)
+                    }
+                    _ => Err(self.give_up(error)),
+                }
+            }
+            Err(Refused::Unsatisfiable(_)) => Err(self.give_up(shorter())),
         }
     }
 
     fn give_up(&mut self, error: Error) -> io::Error {
         self.state = State::Done;
-        tracing::warn!(mount = %self.source.mount, at = self.next, end = self.end, "a download ends early: {error}");
-        io::Error::other(error)
+        give_up(&self.source.mount, self.next, self.end, error)
     }
+}
+
+/// The end of a download at byte `at` instead of `end`: told in the log, and to the client by a broken connection.
+pub fn give_up(mount: &str, at: u64, end: u64, error: Error) -> io::Error {
+    tracing::warn!(mount, at, end, "a download ends early: {error}");
+    io::Error::other(error)
+}
+
+/// A part has another entity tag than those before.
+pub fn changed() -> Error {
+    Error::new(ErrorKind::Nonsense, "The file changed while it was downloaded.")
+}
+
+/// The CDN says that there are no such bytes.
+pub fn shorter() -> Error {
+    Error::new(
+        ErrorKind::Nonsense,
+        "The file became shorter while it was downloaded.",
+    )
 }
 
 impl HttpBody for Transfer {
@@ -218,11 +255,11 @@ impl HttpBody for Transfer {
                             None => continue,
                         }
                     }
-                    Poll::Ready(Some(Err(_))) => this.resume("the connection failed", Duration::ZERO),
-                    Poll::Ready(None) => this.resume("it ended early", Duration::ZERO),
+                    Poll::Ready(Some(Err(_))) => this.resume("the connection failed", Duration::ZERO, false),
+                    Poll::Ready(None) => this.resume("it ended early", Duration::ZERO, false),
                     Poll::Pending => {
                         ready!(this.poll_stall(cx));
-                        this.resume("no byte came for too long", Duration::ZERO)
+                        this.resume("no byte came for too long", Duration::ZERO, false)
                     }
                 },
             };

@@ -1,7 +1,8 @@
 //! Range, If-Range and Content-Range (RFC 9110 section 14 and 13.1.5), pure.
 //!
-//! One range is served as 206. Several are served as one where they touch each other, else as the whole
-//! file, which 14.2 permits. A header that cannot be read is as if it were not there.
+//! Ranges that touch or overlap are served as one (15.3.7.2), others in the order in which they were asked for, as
+//! `multipart/byteranges`. The whole file comes, which 14.2 permits, where they are too many or it would be shorter.
+//! A header that cannot be read is as if it were not there.
 
 use std::time::SystemTime;
 
@@ -11,6 +12,10 @@ use super::precondition::{date, seconds};
 
 /// Ranges in one header at the most; more are an attack or a mistake, and the header is ignored.
 const MAX_RANGES: usize = 32;
+/// Parts of one answer at the most: each may cost a request to the CDN.
+const MAX_PARTS: usize = 16;
+/// What a part costs beside its bytes, about (RFC 9110 15.3.7.2).
+const PART_HEAD: u64 = 130;
 
 /// Bytes of a file, both ends included; `first <= last`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,12 +82,14 @@ impl From<ByteRange> for Spec {
 }
 
 /// What a request asks of a file of known size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
     /// All of it: 200.
     Whole,
     /// A part: 206.
     Part(ByteRange),
+    /// Parts that do not touch, at least two: 206, `multipart/byteranges`.
+    Parts(Vec<ByteRange>),
     /// Nothing that exists: 416.
     Unsatisfiable,
 }
@@ -107,19 +114,30 @@ pub fn wanted(specs: &[Spec], size: u64) -> Wanted {
     if specs.is_empty() || size == 0 {
         return Wanted::Whole;
     }
-    let mut ranges: Vec<ByteRange> = specs.iter().filter_map(|spec| spec.resolve(size)).collect();
-    ranges.sort_unstable_by_key(|range| range.first);
-    let Some((&head, tail)) = ranges.split_first() else {
-        return Wanted::Unsatisfiable;
-    };
-    let mut one = head;
-    for range in tail {
-        if range.first > one.last.saturating_add(1) {
-            return Wanted::Whole;
+    let ranges = specs.iter().filter_map(|spec| spec.resolve(size));
+    let mut ranges: Vec<(usize, ByteRange)> = ranges.enumerate().collect();
+    ranges.sort_unstable_by_key(|(_, range)| range.first);
+    let mut parts: Vec<(usize, ByteRange)> = Vec::with_capacity(ranges.len());
+    for (place, range) in ranges {
+        match parts.last_mut() {
+            Some((first_place, one)) if range.first <= one.last.saturating_add(1) => {
+                one.last = one.last.max(range.last);
+                *first_place = place.min(*first_place);
+            }
+            _ => parts.push((place, range)),
         }
-        one.last = one.last.max(range.last);
     }
-    Wanted::Part(one)
+    match parts[..] {
+        [] => return Wanted::Unsatisfiable,
+        [(_, one)] => return Wanted::Part(one),
+        _ => {}
+    }
+    let cost: u64 = parts.iter().map(|(_, part)| part.length() + PART_HEAD).sum();
+    if parts.len() > MAX_PARTS || cost >= size {
+        return Wanted::Whole;
+    }
+    parts.sort_unstable_by_key(|(place, _)| *place);
+    Wanted::Parts(parts.into_iter().map(|(_, part)| part).collect())
 }
 
 /// The `Content-Range` of an answer: the bytes (`None` for `*`, a 416) and the size (`None` for `*`).
@@ -260,11 +278,32 @@ mod tests {
     }
 
     #[test]
-    fn several_ranges_are_one_where_they_touch_and_the_whole_file_where_not() {
+    fn several_ranges_are_one_where_they_touch_and_the_whole_file_where_that_is_shorter() {
         assert_eq!(of("bytes=0-4, 5-9", 100), part(0, 9));
         assert_eq!(of("bytes=8-20,0-9,200-", 100), part(0, 20));
         assert_eq!(of("bytes=0-1,5-6", 100), Wanted::Whole);
         assert_eq!(of("bytes=100-,200-", 100), Wanted::Unsatisfiable);
+    }
+
+    #[test]
+    fn several_ranges_are_parts_in_the_order_asked_for() {
+        let parts = |ranges: &[(u64, u64)]| {
+            let ranges = ranges.iter().map(|&(first, last)| ByteRange { first, last });
+            Wanted::Parts(ranges.collect())
+        };
+        assert_eq!(of("bytes=0-1,5-6", 1000), parts(&[(0, 1), (5, 6)]));
+        assert_eq!(of("bytes=-5,3-4", 1000), parts(&[(995, 999), (3, 4)]));
+        assert_eq!(
+            of("bytes=50-60,0-9,61-70,5000-", 1000),
+            parts(&[(50, 70), (0, 9)])
+        );
+        assert_eq!(of("bytes=0-9,5-20,200-", 1000), Wanted::Whole);
+        let many = |count: u64| {
+            let ranges: Vec<String> = (0..count).map(|n| format!("{0}-{0}", n * 1000)).collect();
+            of(&format!("bytes={}", ranges.join(",")), 1 << 20)
+        };
+        assert!(matches!(many(16), Wanted::Parts(parts) if parts.len() == 16));
+        assert_eq!(many(17), Wanted::Whole);
     }
 
     #[test]
@@ -303,7 +342,12 @@ mod tests {
     proptest! {
         #[test]
         fn no_header_gives_bytes_outside_the_file(header in "bytes=[0-9,\\- ]{0,24}", size in 0u64..200) {
-            if let Wanted::Part(range) = of(&header, size) {
+            let ranges = match of(&header, size) {
+                Wanted::Part(range) => vec![range],
+                Wanted::Parts(ranges) => ranges,
+                _ => Vec::new(),
+            };
+            for range in ranges {
                 prop_assert!(range.first <= range.last && range.last < size);
             }
         }
@@ -317,7 +361,7 @@ mod tests {
                     slice.copied().eq(range.first as usize..=range.last as usize)
                 ),
                 Wanted::Unsatisfiable => prop_assert_eq!(slice.count(), 0),
-                Wanted::Whole => prop_assert!(false),
+                Wanted::Whole | Wanted::Parts(_) => prop_assert!(false),
             }
         }
 

@@ -11,6 +11,7 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 
+use super::multipart::Multipart;
 use super::range::ByteRange;
 use crate::body::Body;
 use crate::drive::Entry;
@@ -57,6 +58,15 @@ impl Representation {
         let mut response = self.head(StatusCode::PARTIAL_CONTENT, body);
         put(&mut response, CONTENT_LENGTH, range.length().to_string());
         put(&mut response, CONTENT_RANGE, range.content_range(size));
+        response
+    }
+
+    /// 206 for several parts.
+    pub fn parts(&self, body: Multipart) -> Response<Body> {
+        let (media_type, length) = (body.media_type(), body.length());
+        let mut response = self.head(StatusCode::PARTIAL_CONTENT, Body::stream(body));
+        put(&mut response, CONTENT_TYPE, media_type);
+        put(&mut response, CONTENT_LENGTH, length.to_string());
         response
     }
 

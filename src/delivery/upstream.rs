@@ -44,7 +44,7 @@ pub trait Links: Send + Sync {
     }
 }
 
-/// Patience of a transfer.
+/// Patience and measures of a transfer.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// How long no byte may come while the client waits for one.
@@ -53,6 +53,14 @@ pub struct Limits {
     pub resumes: u32,
     /// Pause before a second try; doubled for each further one.
     pub pause: Duration,
+    /// How long a stream that has begun waits for a CDN, or 123pan, that is away.
+    pub outage: Duration,
+    /// How long a waiting client is left to one of several connections while another is idle.
+    pub slow: Duration,
+    /// How long one answer waits in all for bytes that other downloads are about to bring.
+    pub follow: Duration,
+    /// Smallest range that is worth a request of its own, and the first one of several. In bytes.
+    pub part: u64,
 }
 
 impl Default for Limits {
@@ -61,6 +69,10 @@ impl Default for Limits {
             stall: Duration::from_secs(30),
             resumes: 5,
             pause: Duration::from_millis(200),
+            outage: Duration::from_secs(90),
+            slow: Duration::from_secs(1),
+            follow: Duration::from_secs(3),
+            part: 256 * 1024,
         }
     }
 }
@@ -111,6 +123,8 @@ pub struct Opened {
     pub size: u64,
     /// The CDN's own entity tag.
     pub etag: Option<HeaderValue>,
+    /// The answer is the whole file, whatever was asked.
+    pub whole: bool,
 }
 
 /// Why a stream could not be opened.
@@ -300,6 +314,7 @@ async fn judge(response: Response<Incoming>, want: &Want, media_type: &str) -> V
         end,
         size,
         etag: head.headers.get(ETAG).cloned(),
+        whole: range.is_none(),
     })
 }
 

@@ -59,6 +59,7 @@ fn config(state_dir: PathBuf, mounts: Vec<(&str, Source)>) -> Config {
             stale: Duration::ZERO,
             warm: Vec::new(),
             list_entries: 0,
+            blocks: 0,
         },
         upload: Upload {
             mode: UploadMode::Through,

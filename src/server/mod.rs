@@ -124,9 +124,14 @@ impl Server {
         tree.count_by(&metrics);
         let auth = Auth::new(&config.users, config.server.anonymous)?;
         let delivery = Arc::new(
-            Delivery::new(tree.clone(), config.proxy.as_ref(), metrics.clone())
-                .map_err(StartError::Cdn)?
-                .counting_in(&config.server.state_dir),
+            Delivery::new(
+                tree.clone(),
+                config.proxy.as_ref(),
+                config.cache.blocks,
+                metrics.clone(),
+            )
+            .map_err(StartError::Cdn)?
+            .counting_in(&config.server.state_dir),
         );
         let fetch: Weak<dyn Fetch> = Arc::<Delivery>::downgrade(&delivery);
         tree.fetch_by(fetch);

@@ -130,3 +130,26 @@ async fn curl_signs_in_by_digest_and_by_what_is_left() {
         assert_eq!(run("curl", &asked), "401", "{line} {how}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs curl"]
+async fn curl_gets_several_ranges_as_parts() {
+    let world = world().await;
+    let user = format!("{USER}:{PASSWORD}");
+    let whole = world.cloud.read("/tree/big.bin").unwrap();
+    let dir = tempfile::TempDir::new().unwrap();
+    let out = dir.path().join("parts");
+    let to = out.to_str().unwrap();
+    let url = world.url("/proxy/tree/big.bin");
+    let show = "%{http_code} %{content_type}";
+    let ranges = "5000000-5000999,10-19";
+    let said = run(
+        "curl",
+        &["-sS", "-u", &user, "-r", ranges, "-o", to, "-w", show, &url],
+    );
+    assert!(said.starts_with("206 multipart/byteranges; boundary="), "{said}");
+    let body = std::fs::read(&out).unwrap();
+    for part in [&whole[5_000_000..5_001_000], &whole[10..20]] {
+        assert!(body.windows(part.len()).any(|window| window == part));
+    }
+}

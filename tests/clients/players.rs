@@ -64,3 +64,18 @@ async fn mpv_plays_from_near_the_end() {
         assert!(output.status.success(), "{mount}: {}", world.server.log());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs ffprobe"]
+async fn a_library_that_probes_a_film_again_costs_no_read() {
+    let world = world().await;
+    let url = signed_in(&world, "/proxy/film/clip.mp4");
+    let probe = || run("ffprobe", &["-v", "error", "-show_format", "-show_streams", &url]);
+    let first = probe();
+    let calls = world.calls("cdn");
+    assert!(calls > 0);
+    for _ in 0..3 {
+        assert_eq!(probe(), first);
+    }
+    assert_eq!(world.calls("cdn"), calls);
+}

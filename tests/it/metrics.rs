@@ -11,9 +11,11 @@ use crate::world::{World, account, eventually, options};
 const SIZE: u64 = 3 << 20;
 const FILE: Content = Content::Pattern { seed: 1, len: SIZE };
 
+/// Nothing is remembered of what was streamed.
 async fn world() -> World {
-    World::start(
+    World::start_with(
         options(),
+        "[cache]\nblocks = \"0B\"\n",
         |cloud| {
             cloud.add_file("/film.mkv", FILE);
         },

@@ -40,6 +40,7 @@ shutdown_grace = "30s"
 [cache]
 list_ttl = "5m"                   # how long a folder listing is served without asking again; "0s" always asks
 list_entries = 1000000            # entries kept over all folders
+blocks = "32MiB"                  # memory for beginnings and ends of streamed files
 
 [upload]
 mode = "through"                  # "through": a PUT is answered when 123pan has the file
@@ -134,6 +135,7 @@ fn the_examples_of_the_contract_are_read() {
     assert_eq!(config.cache.list_ttl, Duration::from_secs(300));
     assert_eq!(config.cache.stale, Duration::from_secs(3600));
     assert!(config.cache.warm.is_empty());
+    assert_eq!(config.cache.blocks, 32 << 20);
     assert_eq!(
         (config.upload.mode, config.upload.spool_limit),
         (UploadMode::Through, 50 << 30)
@@ -188,6 +190,7 @@ fn what_is_absent_has_the_default_of_the_contract() {
         PathBuf::from("/home/me/.local/state/dav123/spool")
     );
     assert_eq!((config.cache.list_entries, config.upload.parts), (1_000_000, 3));
+    assert_eq!(config.cache.blocks, 64 << 20);
     let mount = &config.mounts[0];
     assert_eq!((mount.path.as_str(), mount.access), ("/", Access::ReadWrite));
     assert_eq!(mount.delivery.strategy, Strategy::Redirect);

@@ -88,11 +88,12 @@ fn every_wrong_value_outside_mounts_is_named_with_line_and_key() {
             &["1: server: expected one table [server], found [[…]] or a list"],
         ),
         (
-            "[cache]\nlist_ttl = \"5 parsecs\"\nlist_entries = 0\nwarm = [\"/ok\", \"films\"]\n",
+            "[cache]\nlist_ttl = \"5 parsecs\"\nlist_entries = 0\nwarm = [\"/ok\", \"films\"]\nblocks = \"much\"\n",
             &[
                 "2: cache.list_ttl: \"5 parsecs\" is not understood; expected a duration in quotes, such as \"30s\", \"5m\" or \"1h30m\"",
                 "3: cache.list_entries: 0 is out of range; expected a whole number, 1 or more",
                 "4: cache.warm: \"films\" is not understood; expected a path that begins with \"/\" and has no \"..\", such as \"/films\"",
+                "5: cache.blocks: \"much\" is not understood; expected a size in quotes, such as \"64MiB\", \"50GiB\" or \"0B\"",
             ],
         ),
         (

@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod faults;
+mod memory;
+mod parallel;
+mod parts;
 mod stand_in;
 mod streams;
 
@@ -22,6 +26,10 @@ const LIMITS: Limits = Limits {
     stall: Duration::from_millis(80),
     resumes: 3,
     pause: Duration::from_millis(1),
+    outage: Duration::ZERO,
+    slow: Duration::from_millis(20),
+    follow: Duration::from_millis(300),
+    part: 16 * 1024,
 };
 
 #[derive(Debug)]
@@ -82,6 +90,11 @@ struct World {
 
 impl World {
     async fn new(size: usize, script: impl IntoIterator<Item = Act>) -> Self {
+        let engine = Engine::new(Duration::from_millis(500), LIMITS, 0, Arc::default()).unwrap();
+        Self::over(engine, size, script).await
+    }
+
+    async fn over(engine: Engine, size: usize, script: impl IntoIterator<Item = Act>) -> Self {
         let cdn = StandIn::start(bytes(size), script).await;
         let settings = config::Mount {
             path: "/drive".to_owned(),
@@ -124,7 +137,7 @@ impl World {
                 refused: AtomicUsize::new(0),
             }),
             cdn,
-            engine: Engine::new(Duration::from_millis(500), LIMITS, Arc::default()).unwrap(),
+            engine,
             resource: Resource {
                 path: TreePath::from_decoded("/drive/电影/film.mkv").unwrap(),
                 mount: Some(Arc::new(mount)),
@@ -141,6 +154,12 @@ impl World {
     fn delivery(mut self, change: impl FnOnce(&mut config::Delivery)) -> Self {
         let mount = Arc::get_mut(self.resource.mount.as_mut().unwrap()).unwrap();
         change(&mut Arc::get_mut(&mut mount.settings).unwrap().delivery);
+        self
+    }
+
+    /// With so many bytes of memory for beginnings and ends of files.
+    fn blocks(mut self, limit: usize) -> Self {
+        self.engine.blocks = Blocks::new(limit as u64);
         self
     }
 

@@ -9,17 +9,19 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// What is done to one request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum Act {
     /// 200 or 206, all of it.
     Serve,
     /// The same with an `ETag`.
     Tagged(&'static str),
+    /// Another file of the same size, each byte the other way round, with another `ETag`.
+    Changed(&'static str),
     /// 200 with the whole file, whatever the range.
     IgnoreRange,
     /// An honest head, and the connection closed after so many bytes of the body.
@@ -28,6 +30,8 @@ pub enum Act {
     Reset(usize),
     /// The same with silence in place of an end.
     Stall(usize),
+    /// The same, so many bytes every 2 ms.
+    Trickle(usize),
     /// No answer at all.
     Silence,
     /// A status, a media type and a body.
@@ -50,6 +54,8 @@ pub struct StandIn {
 struct Shared {
     file: Vec<u8>,
     script: Mutex<VecDeque<Act>>,
+    /// `ETag` of the answers that have no other.
+    tag: Mutex<Option<&'static str>>,
     heads: Mutex<Vec<String>>,
     /// Connections taken, and answers written to their end.
     connections: AtomicUsize,
@@ -69,6 +75,7 @@ impl StandIn {
         let shared = Arc::new(Shared {
             file,
             script: Mutex::new(script.into_iter().collect()),
+            tag: Mutex::default(),
             heads: Mutex::default(),
             connections: AtomicUsize::new(0),
             answers: AtomicUsize::new(0),
@@ -93,6 +100,11 @@ impl StandIn {
         }
     }
 
+    /// Sends an `ETag` from now on.
+    pub fn tag(&self, tag: &'static str) {
+        *self.shared.tag.lock().unwrap() = Some(tag);
+    }
+
     /// Heads of the requests so far, in small letters.
     pub fn heads(&self) -> Vec<String> {
         self.shared.heads.lock().unwrap().clone()
@@ -115,12 +127,24 @@ impl StandIn {
 
     /// Returns when the other side has left in the middle of an answer.
     pub async fn was_left(&self) {
-        self.shared
-            .left
-            .subscribe()
-            .wait_for(|left| *left > 0)
-            .await
-            .unwrap();
+        self.was_left_by(1).await;
+    }
+
+    /// Returns when it has done so on so many connections.
+    pub async fn was_left_by(&self, connections: usize) {
+        let mut left = self.shared.left.subscribe();
+        left.wait_for(|left| *left >= connections).await.unwrap();
+    }
+
+    /// The ranges asked for so far: first and last byte.
+    pub fn ranges(&self) -> Vec<(usize, usize)> {
+        let ranges = self.header("range").into_iter().flatten();
+        ranges
+            .map(|range| {
+                let (first, last) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+                (first.parse().unwrap(), last.parse().unwrap())
+            })
+            .collect()
     }
 }
 
@@ -131,7 +155,8 @@ impl Drop for StandIn {
 }
 
 impl Shared {
-    async fn converse(&self, mut stream: TcpStream) -> io::Result<()> {
+    async fn converse(&self, stream: TcpStream) -> io::Result<()> {
+        let mut stream = BufReader::new(stream);
         loop {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
@@ -148,6 +173,16 @@ impl Shared {
                     stream.write_all(&answer[..end]).await?;
                 }
                 Act::Silence => {}
+                Act::Trickle(n) => {
+                    for bytes in answer.chunks(n) {
+                        if let Err(error) = stream.write_all(bytes).await {
+                            self.left.send_modify(|left| *left += 1);
+                            return Err(error);
+                        }
+                        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                    }
+                    self.answers.fetch_add(1, Ordering::Relaxed);
+                }
                 _ => {
                     if let Err(error) = stream.write_all(&answer).await {
                         self.left.send_modify(|left| *left += 1);
@@ -158,7 +193,7 @@ impl Shared {
             }
             match act {
                 Act::Cut(_) => return Ok(()),
-                Act::Reset(_) => return stream.set_zero_linger(),
+                Act::Reset(_) => return stream.get_ref().set_zero_linger(),
                 Act::Stall(_) | Act::Silence => {
                     let end = stream.read(&mut [0]).await;
                     self.left.send_modify(|left| *left += 1);
@@ -207,12 +242,19 @@ impl Shared {
                 end - 1
             ),
         };
-        if let Act::Tagged(tag) = act {
+        if let Act::Tagged(tag) | Act::Changed(tag) = act {
+            answer += &format!("ETag: {tag}\r\n");
+        } else if let Some(tag) = *self.tag.lock().unwrap() {
             answer += &format!("ETag: {tag}\r\n");
         }
         answer += &format!("Set-Cookie: a=b\r\nContent-Length: {}\r\n\r\n", end - first);
         let mut answer = answer.into_bytes();
-        answer.extend_from_slice(&self.file[first..end]);
+        let body = &self.file[first..end];
+        if matches!(act, Act::Changed(_)) {
+            answer.extend(body.iter().map(|byte| !byte));
+        } else {
+            answer.extend_from_slice(body);
+        }
         answer
     }
 }

@@ -4,6 +4,8 @@ use proptest::prelude::{Just, ProptestConfig, prop_assert, prop_oneof, proptest}
 use proptest::strategy::Strategy as _;
 
 use super::*;
+use crate::delivery::proxy::Transfer;
+use crate::delivery::upstream::Source;
 
 #[tokio::test]
 async fn a_stream_that_breaks_goes_on_at_the_byte_where_it_broke() {
@@ -39,6 +41,28 @@ async fn a_stream_that_gets_on_may_break_any_number_of_times() {
     let world = World::new(MIB, vec![Act::Cut(100_000); breaks]).await;
     whole(&world).await;
     assert_eq!(world.cdn.heads().len(), breaks + 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_has_begun_bears_an_outage_and_a_new_one_does_not() {
+    for connections in [1, 4] {
+        let ill = || Act::Say(503, "text/plain", "ill");
+        let mut acts = vec![Act::Cut(100_000)];
+        acts.extend((0..40).map(|_| ill()));
+        let limits = Limits {
+            outage: Duration::from_secs(60),
+            ..LIMITS
+        };
+        let engine = |limits| Engine::new(Duration::from_millis(500), limits, 0, Arc::default()).unwrap();
+        let world = World::over(engine(limits), MIB, acts.clone())
+            .await
+            .delivery(|delivery| delivery.proxy_connections = connections);
+        whole(&world).await;
+        let world = World::over(engine(LIMITS), MIB, acts).await;
+        assert!(read(world.get(&[]).await).await.is_err());
+        let world = World::over(engine(limits), MIB, (0..40).map(|_| ill())).await;
+        world.failure().await;
+    }
 }
 
 #[tokio::test]
@@ -115,7 +139,7 @@ async fn what_is_not_the_file_is_never_served_as_the_file() {
         Act::Say(210, "text/plain", "?"),
         Act::Say(400, "text/plain", "?"),
     ] {
-        let world = World::new(1000, vec![act.clone(); 3]).await;
+        let world = World::new(1000, vec![act; 3]).await;
         assert_eq!(world.failure().await, ErrorKind::Nonsense, "{act:?}");
         assert_eq!(world.cdn.heads().len(), 1, "{act:?}");
     }
@@ -170,9 +194,9 @@ async fn redirects_of_the_cdn_are_followed_a_few_times() {
 #[tokio::test]
 async fn faults_of_the_cdn_have_their_kinds() {
     let ill = Act::Say(503, "text/plain", "ill");
-    let world = World::new(1000, [ill.clone()]).await;
+    let world = World::new(1000, [ill]).await;
     whole(&world).await;
-    let world = World::new(1000, [ill.clone(), ill]).await;
+    let world = World::new(1000, [ill, ill]).await;
     assert_eq!(world.failure().await, ErrorKind::Nonsense);
 
     let world = World::new(1000, [Act::Say(429, "text/plain", "slow")]).await;
