@@ -9,6 +9,7 @@
 pub mod listings;
 mod memory;
 mod rows;
+pub mod traffic;
 mod writer;
 
 use std::path::{Path, PathBuf};

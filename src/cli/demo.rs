@@ -227,6 +227,7 @@ fn config(known: &Known, listen: String, dir: &Path, password: &str) -> Config {
             state_dir: dir.join("state"),
             shutdown_grace: Duration::from_secs(5),
             anonymous: None,
+            trusted_proxies: Vec::new(),
         },
         cache: Cache {
             list_ttl: Duration::from_secs(300),

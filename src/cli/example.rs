@@ -30,7 +30,7 @@ pub fn left_on(mount: &Mount) -> Option<&'static str> {
 pub fn left_on_users(config: &Config) -> Vec<String> {
     let is_example = |password: &Password| match password {
         Password::Plain(password) => password.expose_secret() == "change-me",
-        Password::Hash(_) => false,
+        Password::Hash(_) | Password::Ha1(..) => false,
     };
     let users = config.users.iter().filter(|user| is_example(&user.password));
     users

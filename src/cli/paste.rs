@@ -45,14 +45,6 @@ Windows Explorer 资源管理器 (cmd)
   net use Z: {url}{proxied} /user:{user} {password}
 "
     );
-    if scheme == "http" {
-        text.push_str(
-            "  Over http Windows signs in only after this, once, as administrator:
-  reg add HKLM\\SYSTEM\\CurrentControlSet\\Services\\WebClient\\Parameters /v BasicAuthLevel /t REG_DWORD /d 2 /f
-  net stop webclient & net start webclient
-",
-        );
-    }
     text.push_str(&format!(
         "
 Kodi (sources.xml, under <video>; or add the URL as a WebDAV source)
@@ -89,7 +81,6 @@ mod tests {
         for line in [
             "  rclone lsf :webdav: --webdav-url=http://127.0.0.1:8123/ --webdav-vendor=owncloud --webdav-user=demo --webdav-pass=$(rclone obscure k7w2m9)\n",
             "  net use Z: http://127.0.0.1:8123/drive-proxy /user:demo k7w2m9\n",
-            " /v BasicAuthLevel /t REG_DWORD /d 2 /f\n",
             "<path pathversion=\"1\">dav://demo:k7w2m9@127.0.0.1:8123/</path>",
             "  mpv http://demo:k7w2m9@127.0.0.1:8123/drive/films/a%20b.mp4\n",
             "  curl -u demo:k7w2m9 -X PROPFIND -H \"Depth: 1\" http://127.0.0.1:8123/\n",
@@ -103,9 +94,5 @@ mod tests {
             ..paste
         });
         assert!(text.contains("davs://demo:a%20b%40c@nas:1/"), "{text}");
-        assert!(
-            !text.contains("BasicAuthLevel"),
-            "https needs no change of the registry"
-        );
     }
 }

@@ -7,7 +7,9 @@
 mod delivery;
 mod file;
 mod mount;
+mod network;
 mod outbound;
+mod password;
 mod proxy;
 mod secret;
 mod section;
@@ -25,7 +27,9 @@ use secrecy::SecretString;
 use wildmatch::WildMatch;
 
 pub use file::{Error, load, parse};
+pub use network::Network;
 pub use outbound::{Outbound, Protocol};
+pub use password::{Algorithm, Password, REALM};
 pub use section::Problem;
 
 /// Everything a user can set.
@@ -76,6 +80,8 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// What someone who gives no name and password may do; `None`: nothing.
     pub anonymous: Option<Access>,
+    /// Reverse proxies whose word about the client's address and scheme is taken.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// A certificate chain and its key, both PEM, re-read on SIGHUP.
@@ -135,15 +141,6 @@ pub struct User {
     pub root: String,
     /// What the user may do there.
     pub access: Access,
-}
-
-/// A password or its argon2 hash (PHC string).
-#[derive(Debug, Clone)]
-pub enum Password {
-    /// As typed.
-    Plain(SecretString),
-    /// `$argon2id$…`, as printed by `dav123 passwd`.
-    Hash(SecretString),
 }
 
 /// Reading only, or writing too.

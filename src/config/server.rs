@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use argon2::password_hash::phc::PasswordHash;
-
 use super::section::{At, Section, quoted};
-use super::{Access, Cache, Password, Server, Tls, Upload, UploadMode, User, secret};
+use super::{Access, Cache, Network, Password, Server, Tls, Upload, UploadMode, User, secret};
 
 /// Keys of `[server]`.
 pub const SERVER: &[&str] = &[
@@ -17,6 +15,7 @@ pub const SERVER: &[&str] = &[
     "state_dir",
     "shutdown_grace",
     "anonymous",
+    "trusted_proxies",
 ];
 /// Keys of `[cache]`.
 pub const CACHE: &[&str] = &["list_ttl", "stale", "list_entries", "warm", "blocks"];
@@ -82,7 +81,27 @@ pub fn server(mut section: Section<'_>) -> Server {
             .duration("shutdown_grace")
             .unwrap_or(Duration::from_secs(30)),
         anonymous: section.choice("anonymous", "access", ACCESS),
+        trusted_proxies: trusted_proxies(&mut section),
     }
+}
+
+fn trusted_proxies(section: &mut Section<'_>) -> Vec<Network> {
+    const KEY: &str = "trusted_proxies";
+    let mut networks = Vec::new();
+    for At { line, value } in section.texts(KEY, Network::EXPECTED).unwrap_or_default() {
+        match Network::parse(&value) {
+            Some(network) => networks.push(network),
+            None => {
+                let sentence = format!(
+                    "{} is not understood; expected {}",
+                    quoted(&value),
+                    Network::EXPECTED
+                );
+                section.reader.problem(line, section.full(KEY), sentence);
+            }
+        }
+    }
+    networks
 }
 
 fn listen(section: &mut Section<'_>) -> Vec<String> {
@@ -270,14 +289,14 @@ fn password(section: &mut Section<'_>) -> Option<Password> {
         let hash = section
             .text("password_hash", "the line that \"dav123 passwd\" prints")?
             .value;
-        if !hash.starts_with("$argon2") || PasswordHash::new(&hash).is_err() {
+        let read = Password::from_hash(&hash);
+        if read.is_none() {
             section.problem(
                 "password_hash",
-                "not an argon2 hash; expected the line that \"dav123 passwd\" prints",
+                "neither an argon2 hash nor a Digest one; expected a line that \"dav123 passwd\" prints",
             );
-            return None;
         }
-        return Some(Password::Hash(hash.into()));
+        return read;
     }
     secret::read(section, "password").map(Password::Plain)
 }

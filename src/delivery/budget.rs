@@ -1,9 +1,11 @@
 //! Bytes per period and mount: past the budget a GET is refused until the period ends.
 //!
 //! Streamed bytes are counted as they pass, a 302 as if the client fetched all it asked for. Periods
-//! are those of the clock in UTC+8, as 123pan bills. Counts live in memory: a restart begins anew.
+//! are those of the clock in UTC+8, as 123pan bills. Counts are written to the state directory every few seconds and at the
+//! end, so that a restart goes on with them.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +13,7 @@ use bytesize::ByteSize;
 
 use crate::config::{Budget, Period};
 use crate::drive::{Error, ErrorKind, Retry};
+use crate::state::traffic::{self, Counts, Traffic};
 use crate::tree::TreePath;
 
 /// 123pan's clock is this far ahead of UTC.
@@ -25,6 +28,17 @@ const PIECE: u64 = 4 << 20;
 pub struct Budgets {
     /// One per mount of the configuration, so its number is bounded.
     accounts: Mutex<HashMap<TreePath, Arc<Account>>>,
+    /// Where they are kept; nowhere without it.
+    kept: Option<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    dir: PathBuf,
+    /// What was there at the start.
+    before: Counts,
+    /// What is on the disk.
+    written: Mutex<Counts>,
 }
 
 /// The count of one mount.
@@ -49,6 +63,58 @@ pub struct Meter {
 }
 
 impl Budgets {
+    /// Counts that are kept in the state directory.
+    pub fn kept_in(dir: &Path) -> Self {
+        let written = traffic::load(dir).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the counted traffic cannot be read: budgets begin anew");
+            Counts::new()
+        });
+        let kept = Kept {
+            dir: dir.to_owned(),
+            before: written.clone(),
+            written: Mutex::new(written),
+        };
+        Self {
+            accounts: Mutex::default(),
+            kept: Some(kept),
+        }
+    }
+
+    /// Writes what has changed since it was written last. Waits for the disk.
+    pub fn keep(&self) {
+        let Some(kept) = &self.kept else { return };
+        let mut written = kept.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = written.clone();
+        for (path, account) in &*self.accounts.lock().unwrap_or_else(PoisonError::into_inner) {
+            let used = account.used.lock().unwrap_or_else(PoisonError::into_inner);
+            let row = Traffic {
+                per: name(account.budget.per).to_owned(),
+                since: used.since,
+                bytes: used.bytes,
+            };
+            counts.insert(path.to_string(), row);
+        }
+        if counts == *written {
+            return;
+        }
+        match traffic::store(&kept.dir, &counts) {
+            Ok(()) => *written = counts,
+            Err(error) => tracing::warn!(%error, "the counted traffic could not be written"),
+        }
+    }
+
+    /// What was used before this start.
+    fn before(&self, path: &TreePath, budget: Budget) -> Used {
+        let row = self.kept.as_ref().and_then(|kept| {
+            let row = kept.before.get(&path.to_string())?;
+            (row.per == name(budget.per)).then_some(Used {
+                since: row.since,
+                bytes: row.bytes,
+            })
+        });
+        row.unwrap_or_default()
+    }
+
     /// The count of the mount at `path`.
     pub fn account(&self, path: &TreePath, budget: Budget) -> Arc<Account> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +125,7 @@ impl Budgets {
         }
         let account = Arc::new(Account {
             budget,
-            used: Mutex::default(),
+            used: Mutex::new(self.before(path, budget)),
         });
         accounts.insert(path.clone(), Arc::clone(&account));
         account
@@ -232,6 +298,29 @@ mod tests {
             assert!(error.sentence().ends_with(&format!("anew in {left}.")), "{error}");
             account.admit(at(over)).unwrap();
         }
+    }
+
+    #[test]
+    fn counts_outlive_a_restart_and_belong_to_their_kind_of_period() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = TreePath::from_decoded("/drive").unwrap();
+        let budget = |per| Budget { bytes: 100, per };
+        let now = SystemTime::now();
+        let first = Budgets::kept_in(dir.path());
+        first.account(&path, budget(Period::Month)).add(100, now);
+        first.keep();
+        let again = Budgets::kept_in(dir.path());
+        assert!(again.account(&path, budget(Period::Month)).admit(now).is_err());
+        again.keep();
+        // Nobody has asked for the mount since: it is kept all the same.
+        Budgets::kept_in(dir.path()).keep();
+        let again = Budgets::kept_in(dir.path());
+        assert!(again.account(&path, budget(Period::Month)).admit(now).is_err());
+        let other = Budgets::kept_in(dir.path());
+        assert!(other.account(&path, budget(Period::Hour)).admit(now).is_ok());
+        // The next month begins with nothing.
+        let later = now + Duration::from_secs(40 * DAY);
+        assert!(again.account(&path, budget(Period::Month)).admit(later).is_ok());
     }
 
     #[test]

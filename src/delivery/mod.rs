@@ -31,6 +31,7 @@ mod tests;
 mod upstream;
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -154,6 +155,18 @@ impl Delivery {
             role: proxy.map(|proxy| Role::new(proxy, cdn, &engine.metrics)),
             engine,
         })
+    }
+
+    /// Keeps what is counted against budgets in the state directory, over restarts.
+    #[must_use]
+    pub fn counting_in(mut self, state_dir: &Path) -> Self {
+        self.engine.budgets = Budgets::kept_in(state_dir);
+        self
+    }
+
+    /// Writes what was counted since the last time. Waits for the disk.
+    pub fn keep_counts(&self) {
+        self.engine.budgets.keep();
     }
 
     /// Answers a GET or HEAD of a file. `peer` is the client's address, `https` whether it came by TLS.

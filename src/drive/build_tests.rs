@@ -52,6 +52,7 @@ fn config(state_dir: PathBuf, mounts: Vec<(&str, Source)>) -> Config {
             state_dir,
             shutdown_grace: Duration::ZERO,
             anonymous: None,
+            trusted_proxies: Vec::new(),
         },
         cache: Cache {
             list_ttl: Duration::ZERO,

@@ -21,6 +21,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+use super::crowd::Busy;
 use crate::body::Body;
 use crate::delivery::DELIVERY;
 use crate::metrics::{Answered, Metrics};
@@ -47,10 +48,17 @@ pub(super) struct AccessLine {
     sent: u64,
     whole: bool,
     metrics: Arc<Metrics>,
+    /// Until the end its connection is at work.
+    _busy: Busy,
 }
 
 impl AccessLine {
-    pub(super) fn begin<B>(request: &Request<B>, peer: SocketAddr, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn begin<B>(
+        request: &Request<B>,
+        peer: SocketAddr,
+        busy: Busy,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         metrics.running.inc();
         let logged = tracing::enabled!(target: "dav123::access", tracing::Level::INFO);
         let agent = request
@@ -80,6 +88,7 @@ impl AccessLine {
             sent: 0,
             whole: false,
             metrics,
+            _busy: busy,
         }
     }
 
@@ -128,7 +137,7 @@ impl Drop for AccessLine {
         tracing::info!(
             target: "dav123::access",
             request = %shown(&self.id),
-            peer = %self.peer,
+            peer = %address(self.peer),
             user = %self.user,
             method = %self.method,
             path = %self.path,
@@ -162,6 +171,14 @@ fn id(headers: &HeaderMap) -> HeaderValue {
 /// An id as text.
 pub(super) fn shown(id: &HeaderValue) -> &str {
     id.to_str().unwrap_or("-")
+}
+
+/// Behind a proxy the port is seldom known.
+fn address(peer: SocketAddr) -> String {
+    match peer.port() {
+        0 => peer.ip().to_string(),
+        _ => peer.to_string(),
+    }
 }
 
 fn milliseconds(time: Duration) -> u64 {

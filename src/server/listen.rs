@@ -13,10 +13,11 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::crowd::{Crowd, Place};
 use super::service::{Peer, Service};
 use crate::config::Tls;
 
@@ -25,6 +26,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Write buffer of a connection: small, because pass-through of frames does not need it and a thousand slow
 /// readers do (rust-stack.md section 3).
 const BUFFER: usize = 16 * 1024;
+/// Pause between two looks at the first bytes of a connection.
+const PEEK_PAUSE: Duration = Duration::from_millis(20);
 /// Wait after `accept` failed, for instance because no descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -72,7 +75,13 @@ impl Listener {
     }
 
     /// Accepts until `stop`, then lets running transfers end within `grace`.
-    pub(super) async fn serve(self, service: Arc<Service>, stop: CancellationToken, grace: Duration) {
+    pub(super) async fn serve(
+        self,
+        service: Arc<Service>,
+        crowd: Arc<Crowd>,
+        stop: CancellationToken,
+        grace: Duration,
+    ) {
         let graceful = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
@@ -87,6 +96,10 @@ impl Listener {
                     continue;
                 }
             };
+            let Some(place) = crowd.enter() else {
+                tracing::debug!(%address, "turned away: all connections are at work");
+                continue;
+            };
             // A socket that refuses this option still works.
             let _ = stream.set_nodelay(true);
             let peer = Peer {
@@ -95,12 +108,33 @@ impl Listener {
             };
             let (service, watcher) = (service.clone(), graceful.watcher());
             match &self.certificate {
-                None => drop(tokio::spawn(connection(stream, peer, service, watcher))),
+                None => {
+                    let stop = stop.clone();
+                    tokio::spawn(async move {
+                        let first = tokio::select! {
+                            first = tokio::time::timeout(HEAD_TIMEOUT, speaks_http2(&stream)) => first,
+                            () = place.cut.cancelled() => return,
+                            () = stop.cancelled() => return,
+                        };
+                        match first {
+                            Ok(Ok(http2)) => connection(stream, http2, peer, service, watcher, place).await,
+                            Ok(Err(error)) => tracing::debug!(%address, %error, "nothing was asked"),
+                            Err(_) => tracing::debug!(%address, "nothing was asked in time"),
+                        }
+                    });
+                }
                 Some(certificate) => {
                     let acceptor = TlsAcceptor::from(certificate.load_full());
                     tokio::spawn(async move {
-                        match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
-                            Ok(Ok(stream)) => connection(stream, peer, service, watcher).await,
+                        let handshake = tokio::select! {
+                            shaken = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)) => shaken,
+                            () = place.cut.cancelled() => return,
+                        };
+                        match handshake {
+                            Ok(Ok(stream)) => {
+                                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                                connection(stream, http2, peer, service, watcher, place).await;
+                            }
                             Ok(Err(error)) => tracing::debug!(%address, %error, "no TLS handshake"),
                             Err(_) => tracing::debug!(%address, "no TLS handshake in time"),
                         }
@@ -115,8 +149,35 @@ impl Listener {
     }
 }
 
-async fn connection<S>(stream: S, peer: Peer, service: Arc<Service>, watcher: Watcher)
-where
+/// Whether a plain connection begins as one of HTTP/2 does (RFC 9113 section 3.4), without taking anything from it. Waits
+/// for the first byte.
+async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut seen = [0; PREFACE.len()];
+    loop {
+        let count = stream.peek(&mut seen).await?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if !PREFACE.starts_with(&seen[..count]) {
+            return Ok(false);
+        }
+        if count == PREFACE.len() {
+            return Ok(true);
+        }
+        // Not to be told before more comes; what is there already makes peek return at once.
+        tokio::time::sleep(PEEK_PAUSE).await;
+    }
+}
+
+async fn connection<S>(
+    stream: S,
+    http2: bool,
+    peer: Peer,
+    service: Arc<Service>,
+    watcher: Watcher,
+    place: Place,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = Builder::new(TokioExecutor::new());
@@ -131,14 +192,27 @@ where
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .max_concurrent_streams(128)
         .adaptive_window(true);
+    // Not left to the builder: it waits for the first bytes as long as it takes.
+    let builder = match http2 {
+        true => builder.http2_only(),
+        false => builder.http1_only(),
+    };
+    let cut = place.cut.clone();
     let connection = builder.serve_connection(
         TokioIo::new(stream),
         service_fn(move |request| {
-            let service = service.clone();
-            async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer).await) }
+            let (service, busy) = (service.clone(), place.busy());
+            async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer, busy).await) }
         }),
     );
-    if let Err(error) = watcher.watch(connection.into_owned()).await {
+    let ended = tokio::select! {
+        ended = watcher.watch(connection.into_owned()) => ended,
+        () = cut.cancelled() => {
+            tracing::debug!(address = %peer.address, "an idle connection made room for another");
+            return;
+        }
+    };
+    if let Err(error) = ended {
         // The peer left, or a body that had to break did: neither needs a person.
         tracing::debug!(address = %peer.address, %error, "connection ended");
     }

@@ -6,6 +6,8 @@ mod admin;
 mod answer;
 mod auth;
 pub mod control;
+mod crowd;
+mod forwarded;
 mod governor;
 mod listen;
 mod notify;
@@ -24,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::auth::Auth;
 use self::control::Secret;
+use self::crowd::Crowd;
 use self::listen::{Certificate, Listener, certificate};
 use self::service::Service;
 use crate::config::{Config, Tls, Upload};
@@ -129,7 +132,8 @@ impl Server {
                 config.cache.blocks,
                 metrics.clone(),
             )
-            .map_err(StartError::Cdn)?,
+            .map_err(StartError::Cdn)?
+            .counting_in(&config.server.state_dir),
         );
         let fetch: Weak<dyn Fetch> = Arc::<Delivery>::downgrade(&delivery);
         tree.fetch_by(fetch);
@@ -170,12 +174,15 @@ impl Server {
     pub async fn run(self) {
         let mut signals = self.signals;
         let mut serving = JoinSet::new();
+        let crowd = Crowd::new();
         for listener in self.listeners {
             let (service, stop) = (self.service.clone(), self.stop.clone());
-            serving.spawn(listener.serve(service, stop, self.config.server.shutdown_grace));
+            let grace = self.config.server.shutdown_grace;
+            serving.spawn(listener.serve(service, crowd.clone(), stop, grace));
         }
         notify::ready();
         self.service.warm_up(&self.config.cache.warm);
+        self.service.keep_counts();
         loop {
             tokio::select! {
                 signal = signals.next() => match signal {

@@ -20,8 +20,10 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
 use super::access::{AccessLine, Logged, REQUEST_ID, shown};
-use super::auth::{self, Auth, Principal};
+use super::auth::{self, Ask, Asked, Auth, Principal};
 use super::control::Secret;
+use super::crowd::Busy;
+use super::forwarded::Trusted;
 use super::pages::status::Seen;
 use super::pages::{self, Language, Order, View};
 use super::transfers::Transfers;
@@ -38,10 +40,12 @@ use crate::tree::{Mount, PathError, Tree, TreePath};
 /// Bytes of a worker's question at the most.
 const WORKER_BODY: usize = 16 * 1024;
 
+/// Pause between two looks at what was counted against budgets.
+const COUNTS_EVERY: Duration = Duration::from_secs(3);
 /// First and longest pause after a warm-up that failed.
 const WARM_PAUSES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(1800));
 
-/// Where a request comes from.
+/// Where a request comes from, as far as it is known: behind a trusted proxy, the client and not the proxy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
@@ -52,6 +56,7 @@ pub(super) struct Peer {
 pub(super) struct Service {
     prefix: TreePath,
     auth: Auth,
+    trusted: Trusted,
     /// Of commands on this machine.
     secret: Secret,
     tree: Arc<Tree>,
@@ -76,6 +81,7 @@ impl Service {
             prefix: TreePath::from_decoded(&config.server.prefix)?,
             only_proxy: config.only_proxy(),
             auth,
+            trusted: Trusted::new(config.server.trusted_proxies.clone()),
             secret,
             dav: Dav::new(tree.clone(), &config.server.prefix),
             delivery,
@@ -92,6 +98,22 @@ impl Service {
     /// Puts what outlives the process onto the disk.
     pub(super) async fn put_by(&self) {
         self.tree.put_by().await;
+        let delivery = self.delivery.clone();
+        let _ = tokio::task::spawn_blocking(move || delivery.keep_counts()).await;
+    }
+
+    /// Writes what is counted against budgets every few seconds.
+    pub(super) fn keep_counts(&self) {
+        let delivery = Arc::downgrade(&self.delivery);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(COUNTS_EVERY).await;
+                let Some(delivery) = delivery.upgrade() else {
+                    return;
+                };
+                let _ = tokio::task::spawn_blocking(move || delivery.keep_counts()).await;
+            }
+        });
     }
 
     /// Lists folders and all below them in the background, once; failures are tried again later.
@@ -129,8 +151,14 @@ impl Service {
     }
 
     /// Answers a request.
-    pub(super) async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Logged> {
-        let mut line = AccessLine::begin(&request, peer.address, self.metrics.clone());
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        busy: Busy,
+    ) -> Response<Logged> {
+        let peer = self.trusted.client(peer, request.headers());
+        let mut line = AccessLine::begin(&request, peer.address, busy, self.metrics.clone());
         let (waited, answering) = counting(self.route(request, peer, &mut line));
         let mut response = answering.await;
         response
@@ -172,9 +200,15 @@ impl Service {
         } else if own && self.secret.is_known_to(request.headers()) {
             self.owner()
         } else {
-            match self.auth.sign_in(request.headers(), peer.address.ip()).await {
+            let asked = Asked {
+                method: request.method(),
+                uri: request.uri(),
+                headers: request.headers(),
+                peer: peer.address.ip(),
+            };
+            match self.auth.sign_in(asked).await {
                 Ok(principal) => principal,
-                Err(refused) => return self.refuse(refused),
+                Err(refused) => return self.refuse(refused, peer.tls),
             }
         };
         line.user(&principal.name);
@@ -326,24 +360,25 @@ impl Service {
         }
     }
 
-    fn refuse(&self, refused: auth::Refused) -> Response<Body> {
+    fn refuse(&self, refused: auth::Refused, tls: bool) -> Response<Body> {
         match refused {
-            auth::Refused::Unknown => {
-                self.metrics.wrong_sign_ins.inc();
+            auth::Refused::Unknown(ask) => {
+                if ask != Ask::Stale {
+                    self.metrics.wrong_sign_ins.inc();
+                }
                 let mut response = answer::sentence(
                     StatusCode::UNAUTHORIZED,
                     "Sign in with your dav123 name and password.",
                 );
-                response.headers_mut().insert(
-                    WWW_AUTHENTICATE,
-                    HeaderValue::from_static("Basic realm=\"dav123\", charset=\"UTF-8\""),
-                );
+                for challenge in self.auth.challenges(ask, tls) {
+                    response.headers_mut().append(WWW_AUTHENTICATE, challenge);
+                }
                 response
             }
             auth::Refused::TooMany(wait) => {
                 let mut response = answer::sentence(
                     StatusCode::TOO_MANY_REQUESTS,
-                    "Too many wrong sign-ins came from your address; wait a little and try again.",
+                    "Too many wrong sign-ins came from your address or with this name; wait a little and try again.",
                 );
                 let seconds = HeaderValue::from(wait.as_secs().max(1));
                 response.headers_mut().insert(RETRY_AFTER, seconds);

@@ -1,7 +1,8 @@
 //! Plays the files of `tests/requests` against a server, byte by byte, on one connection a file.
 //!
 //! A step begins with `### what happens`. Its request follows as it goes over the wire (line ends become CRLF), with
-//! `{host}`, `{url}`, `{auth}` (a Basic sign-in; `{domain_auth}`: as `DOMAIN\user`), `{length}` (of the body), `{now}` (an
+//! `{host}`, `{url}`, `{auth}` (a Basic sign-in; `{domain_auth}`: as `DOMAIN\user`; `{digest}` and `{domain_digest}`: by Digest,
+//! with the nonce of the last challenge), `{length}` (of the body), `{now}` (an
 //! HTTP date) and what earlier steps kept. A body under `Transfer-Encoding: chunked` is sent in chunks of seven bytes. Lines with `> ` say what must come back:
 //!
 //! ```text
@@ -39,11 +40,15 @@ struct Answer {
 
 impl Answer {
     fn header(&self, name: &str) -> Option<&str> {
+        self.all(name).into_iter().next()
+    }
+
+    fn all(&self, name: &str) -> Vec<&str> {
         let found = self
             .headers
             .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str())
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str()).collect()
     }
 }
 
@@ -64,6 +69,8 @@ pub fn play(world: &World, script: &str) {
     ]);
     let mut connection: Option<BufReader<TcpStream>> = None;
     let mut steps = 0;
+    let mut nonce: Option<String> = None;
+    let mut count = 0;
     for step in script.split("### ").skip(1) {
         let (title, rest) = step.split_once('\n').unwrap();
         let at = rest
@@ -71,12 +78,27 @@ pub fn play(world: &World, script: &str) {
             .position(|line| line.starts_with("> "))
             .unwrap_or_else(|| panic!("{title}: nothing is expected"));
         let lines: Vec<&str> = rest.lines().collect();
+        if let Some(nonce) = &nonce {
+            count += 1;
+            for (name, user) in [("digest", USER), ("domain_digest", &format!("DESKTOP\\{USER}"))] {
+                let value = digest(user, nonce, count, &fill(lines[0], &kept));
+                kept.insert(name.to_owned(), value);
+            }
+        }
         let request = request(&lines[..at], &kept);
         let before = world.cloud.counters().total();
         let mut stream = connection.take().unwrap_or_else(|| connect(world));
         stream.get_mut().write_all(&request).unwrap();
         let head = lines[0].starts_with("HEAD ");
         let answer = read(&mut stream, head).unwrap_or_else(|error| panic!("{title}: {error}"));
+        let challenges = answer.all("www-authenticate");
+        let md5 = challenges
+            .into_iter()
+            .find(|text| text.starts_with("Digest ") && text.contains("algorithm=MD5,"));
+        if let Some((_, rest)) = md5.and_then(|text| text.split_once("nonce=\"")) {
+            nonce = rest.split('"').next().map(str::to_owned);
+            count = 0;
+        }
         if answer.header("connection") != Some("close") {
             connection = Some(stream);
         }
@@ -130,6 +152,27 @@ fn request(lines: &[&str], kept: &HashMap<String, String>) -> Vec<u8> {
     bytes
 }
 
+/// What follows `Digest ` in an `Authorization` header (RFC 7616), as Windows writes it: MD5, the backslash of a domain as it is.
+fn digest(user: &str, nonce: &str, count: u32, request_line: &str) -> String {
+    let hash = |text: String| -> String {
+        use md5::Digest;
+        md5::Md5::digest(text)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect()
+    };
+    let mut words = request_line.split(' ');
+    let (method, uri) = (words.next().unwrap(), words.next().unwrap());
+    let ha1 = hash(format!("{user}:dav123:{PASSWORD}"));
+    let ha2 = hash(format!("{method}:{uri}"));
+    let cnonce = "d9ba0b6f1c1f4f6bb7d3f8ba6f0a1c7e";
+    let response = hash(format!("{ha1}:{nonce}:{count:08x}:{cnonce}:auth:{ha2}"));
+    format!(
+        "username=\"{user}\",realm=\"dav123\",nonce=\"{nonce}\",uri=\"{uri}\",cnonce=\"{cnonce}\",nc={count:08x},\
+         algorithm=MD5,response=\"{response}\",qop=\"auth\",charset=utf-8"
+    )
+}
+
 fn fill(text: &str, kept: &HashMap<String, String>) -> String {
     kept.iter().fold(text.to_owned(), |text, (name, value)| {
         text.replace(&format!("{{{name}}}"), value)
@@ -161,8 +204,8 @@ fn wrong(world: &World, answer: &Answer, line: &str, before: u64) -> Option<Stri
         }
         "cloud" => return cloud(world, rest),
         _ if word.ends_with(':') => {
-            let value = answer.header(word.trim_end_matches(':'));
-            value.is_some_and(|value| value.contains(rest))
+            let values = answer.all(word.trim_end_matches(':'));
+            values.iter().any(|value| value.contains(rest))
         }
         _ => word.parse() == Ok(answer.status) && rest.is_empty(),
     };

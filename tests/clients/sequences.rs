@@ -44,6 +44,24 @@ async fn explorer_saves_renames_and_deletes() {
     play(&world(0).await, include_str!("../requests/explorer-save.http"));
 }
 
+/// Over plain HTTP Explorer signs in by Digest alone (webdav-clients W7). It takes up the challenge of its first PROPFIND.
+#[tokio::test(flavor = "multi_thread")]
+async fn explorer_does_the_same_by_digest() {
+    let by_digest = |script: &str| {
+        let script = script
+            .replace("Basic {domain_auth}", "Digest {domain_digest}")
+            .replace("Basic {auth}", "Digest {digest}");
+        assert!(!script.contains("Authorization: Basic"));
+        script
+    };
+    let browse = by_digest(include_str!("../requests/explorer-browse.http"));
+    play(&world(1000).await, &browse);
+    let (asked, _) = browse.split_once("### The name may come").unwrap();
+    let (_, asked) = asked.split_once("### ").unwrap();
+    let save = by_digest(include_str!("../requests/explorer-save.http"));
+    play(&world(0).await, &format!("### {asked}{save}"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn finder_mounts_browses_and_reads() {
     let world = world(3).await;

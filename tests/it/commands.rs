@@ -107,6 +107,33 @@ async fn check_prints_a_line_for_each_mount_and_ends_with_0_when_all_are_well() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_warns_of_direct_links_that_everybody_may_use() {
+    let setup = setup().await;
+    let warns = |ran: &Ran| {
+        ran.out
+            .lines()
+            .filter(|line| line.contains("server.anonymous"))
+            .count()
+    };
+    let mounts = setup.all_kinds();
+    let ran = setup.check(&mounts, &[]).await;
+    assert_eq!(warns(&ran), 0, "{ran:?}");
+    let file = setup.write(&mounts);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let open = text.replacen("[server]\n", "[server]\nanonymous = \"read-only\"\n", 1);
+    std::fs::write(&file, open).unwrap();
+    let file = file.display().to_string();
+    let ran = tokio::task::spawn_blocking(move || run(&["check", "--config", &file], ""))
+        .await
+        .unwrap();
+    assert_eq!((warns(&ran), ran.code), (1, 0), "{ran:?}");
+    assert!(
+        ran.out.contains("warn  /links  ") && !ran.out.contains('\x1b'),
+        "{ran:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn check_names_what_fails_and_ends_with_1() {
     let setup = setup().await;
     let wrong = account(&setup.cloud, "/drive", "").replace("demo-password", "not-the-password");
@@ -298,6 +325,14 @@ async fn passwd_prints_a_line_that_signs_in() {
         assert_eq!(answer.status(), status, "{password}");
     }
     assert_ne!(run(&["passwd"], "\n").code, 0);
+    // With a name on the second line there are lines for Digest too, and all of them together are still one key.
+    let ran = run(&["passwd"], "my pass wörd\nme\n");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let count = |text: &str| ran.out.lines().filter(|line| line.starts_with(text)).count();
+    assert_eq!(count("password_hash = \"$argon2id$"), 1, "{ran:?}");
+    assert_eq!(count("#password_hash = \"digest-md5:"), 1);
+    assert_eq!(count("#password_hash = \"digest-sha256:"), 1);
+    assert_eq!(count("#") + 1, ran.out.lines().count());
 }
 
 #[test]

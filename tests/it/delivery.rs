@@ -349,6 +349,35 @@ async fn past_its_budget_a_mount_answers_403_with_a_sentence_until_the_period_en
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_is_used_up_is_so_after_a_restart() {
+    for (strategy, signal) in [("proxy", "TERM"), ("redirect", "KILL")] {
+        let budget = "budget = { bytes = \"5MiB\", per = \"month\" }";
+        let mut world = world(&format!("strategy = \"{strategy}\"\n{budget}")).await;
+        for _ in 0..2 {
+            let answer = world.get("/drive/film.mkv").await;
+            assert!(answer.status().as_u16() < 400, "{strategy}");
+            answer.bytes().await.unwrap();
+        }
+        let refused = world.get("/drive/film.mkv").await.status();
+        assert_eq!(refused, 403, "{strategy}: counted by size");
+        if signal == "KILL" {
+            let file = world.dir.path().join("state/traffic.json");
+            let whole = format!("\"bytes\":{}", 6 << 20);
+            let written = || std::fs::read_to_string(&file).is_ok_and(|text| text.contains(&whole));
+            crate::world::eventually("the count is written", written).await;
+        }
+        world.server.signal(signal);
+        world
+            .server
+            .wait(std::time::Duration::from_secs(20))
+            .unwrap_or_default();
+        world.restart();
+        let refused = world.get("/drive/film.mkv").await.status();
+        assert_eq!(refused, 403, "{strategy}: after SIG{signal}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_webdav_method_is_never_answered_with_a_3xx() {
     let world = world("").await;
     for method in ["PROPFIND", "OPTIONS", "HEAD", "LOCK", "MKCOL", "PROPPATCH"] {

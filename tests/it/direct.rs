@@ -260,3 +260,31 @@ async fn every_bad_line_is_named_with_its_number_and_without_its_url() {
         assert!(!ran.err.contains("secret-"), "{}", ran.err);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paid_links_are_not_for_strangers_unless_the_configuration_says_so() {
+    for anonymous in [false, true] {
+        let world = World::configured(options(), fill, |cloud, dir| {
+            let head = crate::world::head(dir);
+            let open = match anonymous {
+                true => head.replace("[server]\n", "[server]\nanonymous = \"read-only\"\n"),
+                false => head,
+            };
+            open + &links(cloud, "/links", KEY, &four_forms(cloud))
+        })
+        .await;
+        for method in ["GET", "HEAD", "PROPFIND"] {
+            let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+            let asked = world
+                .http
+                .request(method.clone(), world.url("/links/films/both.bin"));
+            let answer = asked.send().await.unwrap();
+            if anonymous {
+                assert!(answer.status().as_u16() < 400, "{method}");
+            } else {
+                assert_eq!(answer.status(), 401, "{method}");
+                assert_eq!(header(&answer, "location"), "");
+            }
+        }
+    }
+}

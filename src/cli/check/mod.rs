@@ -3,11 +3,12 @@
 mod examine;
 mod report;
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Mount, Source};
 use crate::delivery::{origin_takes, redirect_refused};
 use crate::drive::{Drive, build};
 use crate::tree::spool::Spool;
@@ -45,6 +46,12 @@ pub async fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
         }
         outcomes.push(outcome);
     }
+    if !json && config.server.anonymous.is_some() {
+        let terminal = std::io::stdout().is_terminal();
+        for mount in config.mounts.iter().filter(|mount| is_paid(mount)) {
+            say(&report::open_to_all(&mount.path, terminal));
+        }
+    }
     if json {
         say(&report::json(&outcomes));
     } else if let Some((files, bytes)) = Spool::waiting_in(&config.upload.spool_dir) {
@@ -60,6 +67,11 @@ pub async fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Whether every byte that somebody fetches there is paid for.
+fn is_paid(mount: &Mount) -> bool {
+    matches!(mount.source, Source::DirectLink(_))
 }
 
 /// Opens the drive of every mount, in their order.

@@ -41,6 +41,19 @@ pub fn line(outcome: &Outcome) -> String {
     format!("{label}  {}", parts.join("  "))
 }
 
+/// What is said of paid direct links that need no sign-in; in red on a terminal.
+pub fn open_to_all(mount: &str, terminal: bool) -> String {
+    let (red, plain) = if terminal {
+        ("\x1b[31m", "\x1b[0m")
+    } else {
+        ("", "")
+    };
+    format!(
+        "{red}warn  {mount}  server.anonymous lets everybody who reaches this server use up the traffic of these direct links; \
+         take it away, or set a budget for the mount{plain}"
+    )
+}
+
 /// All outcomes as an array of objects. Times are milliseconds, sizes are bytes.
 pub fn json(outcomes: &[Outcome]) -> String {
     let milliseconds =
@@ -158,6 +171,13 @@ mod tests {
             line(&failed),
             "FAIL /drive account: sign-in: The share password is wrong."
         );
+    }
+
+    #[test]
+    fn red_is_for_terminals() {
+        let text = open_to_all("/links", false);
+        assert!(text.starts_with("warn  /links  ") && !text.contains('\x1b'));
+        assert_eq!(open_to_all("/links", true), format!("\x1b[31m{text}\x1b[0m"));
     }
 
     #[test]

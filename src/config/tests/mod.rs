@@ -110,6 +110,22 @@ rate = 1.0                                  # factor on the built-in pace of cal
 "#;
 
 #[test]
+fn trusted_proxies_are_one_or_a_list() {
+    let trusted = |value: &str| {
+        let text = format!(
+            "[server]\nstate_dir = \"s\"\ntrusted_proxies = {value}\n[[user]]\nname = \"n\"\npassword = \"p\"\n"
+        );
+        read(&text).unwrap().server.trusted_proxies
+    };
+    let network = |text| Network::parse(text).unwrap();
+    assert_eq!(trusted("\"::1\""), [network("::1")]);
+    assert_eq!(
+        trusted("[\"127.0.0.1\", \"10.0.0.0/8\"]"),
+        [network("127.0.0.1"), network("10.0.0.0/8")]
+    );
+}
+
+#[test]
 fn the_examples_of_the_contract_are_read() {
     let config = read(CONTRACT).unwrap();
     assert_eq!(config.server.listen, ["127.0.0.1:8123"]);

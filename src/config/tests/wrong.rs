@@ -25,7 +25,7 @@ fn every_wrong_value_outside_mounts_is_named_with_line_and_key() {
         (
             "[server]\nlisen = 1\n",
             &[
-                "2: server.lisen: unknown key; expected listen, prefix, tls_cert, tls_key, state_dir, shutdown_grace or anonymous",
+                "2: server.lisen: unknown key; expected listen, prefix, tls_cert, tls_key, state_dir, shutdown_grace, anonymous or trusted_proxies",
             ],
         ),
         (
@@ -74,6 +74,13 @@ fn every_wrong_value_outside_mounts_is_named_with_line_and_key() {
             &[
                 "2: server.shutdown_grace: expected a duration in quotes, such as \"30s\", \"5m\" or \"1h30m\", found an integer",
                 "3: server.anonymous: expected \"read-only\" or \"read-write\", found true or false",
+            ],
+        ),
+        (
+            "[server]\ntrusted_proxies = [\"127.0.0.1\",\n\"10.0.0.0/40\", \"localhost\"]\n",
+            &[
+                "3: server.trusted_proxies: \"10.0.0.0/40\" is not understood; expected an address or a network, such as \"127.0.0.1\", \"10.0.0.0/8\" or \"fd00::/8\"",
+                "3: server.trusted_proxies: \"localhost\" is not understood; expected an address or a network, such as \"127.0.0.1\", \"10.0.0.0/8\" or \"fd00::/8\"",
             ],
         ),
         (
@@ -141,7 +148,7 @@ fn every_wrong_value_outside_mounts_is_named_with_line_and_key() {
         (
             "[[user]]\nname = \"n\"\npassword = \"x\"\npassword_hash = \"y\"\n",
             &[
-                "4: user.password_hash: not an argon2 hash; expected the line that \"dav123 passwd\" prints",
+                "4: user.password_hash: neither an argon2 hash nor a Digest one; expected a line that \"dav123 passwd\" prints",
                 "4: user.password_hash: password is given already on line 3; keep one of password, password_env, password_file or password_hash",
             ],
         ),

@@ -1,37 +1,51 @@
-//! Who is it: signs users in by Basic (RFC 7617).
+//! Who is it: signs users in by Basic (RFC 7617) and Digest (RFC 7616).
 //!
-//! A name and password that were right are remembered by a keyed digest, so that an argon2 check (some 20 ms
+//! Explorer gives a password by Basic over TLS only, by Digest over plain HTTP too (webdav-clients W7). So Digest is
+//! offered beside Basic where the connection is plain and some user can use it: the password must be in the
+//! configuration, or the hash that Digest takes for it. Who has only a slow hash is taken by Basic: after a wrong Digest
+//! Basic alone is offered then, to everybody alike, so that nobody learns which names there are.
+//!
+//! A name and password that were right by Basic are remembered by a keyed hash, so that an argon2 check (some 20 ms
 //! and 19 MiB) is not made for each request of a scan. An address that was wrong waits before its next attempt
-//! is looked at: each wrong sign-in doubles the wait. Remembered sign-ins pass at once, so
-//! that a household behind one address is not locked out by one wrong device.
+//! is looked at: each wrong sign-in doubles the wait; so do the attempts on one name, from wherever they come. What is
+//! remembered of an address passes at once, so that a household is not locked out by one wrong device, nor a user by
+//! strangers who try its name.
 
+mod digest;
+mod memory;
+mod nonce;
 mod slow;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use argon2::{Argon2, PasswordHash, PasswordVerifier};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use secrecy::ExposeSecret;
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
-use self::slow::Slow;
-use crate::config::{Access, Password, User};
+use self::digest::Given;
+use self::memory::Memory;
+use self::nonce::Nonces;
+use self::slow::{Attempt, Measure, Slow, network};
+use crate::config::{Access, Algorithm, Password, REALM, User};
 use crate::tree::{PathError, TreePath};
 
-/// How long a right sign-in is remembered.
+/// How long a right sign-in by Basic is remembered.
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// Right sign-ins remembered at the most.
 const REMEMBERED_BOUND: usize = 1024;
+/// How long it is remembered from which addresses a user has signed in.
+const AT_HOME: Duration = Duration::from_secs(24 * 3600);
+/// Pairs of user and address remembered at the most.
+const AT_HOME_BOUND: usize = 4096;
 /// argon2 checks at once: each takes 19 MiB.
 const CHECKS: usize = 2;
 
@@ -49,23 +63,86 @@ pub struct Principal {
 /// Why somebody is not signed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// No, wrong or unreadable credentials: ask for them.
-    Unknown,
-    /// Too many wrong attempts from this address: come back after this time.
+    /// No, wrong or unreadable credentials: ask for them by [`Auth::challenges`].
+    Unknown(Ask),
+    /// Too many wrong attempts from this address or on this name: come back after this time.
     TooMany(Duration),
 }
 
-type Digest = [u8; 32];
+/// How to ask for credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// By all that this server offers.
+    All,
+    /// The password was right, the nonce is not: the client can go on without its user.
+    Stale,
+    /// By Basic alone: the client's Digest did not do.
+    Basic,
+}
+
+/// What there is of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its target.
+    pub uri: &'a Uri,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// The client's address.
+    pub peer: IpAddr,
+}
+
+/// A keyed hash whose key never leaves the process.
+#[derive(Debug)]
+struct Keyed([u8; 32]);
+
+type Mark = [u8; 32];
+
+impl Keyed {
+    fn new() -> Self {
+        let mut key = [0; 32];
+        if getrandom::fill(&mut key).is_err() {
+            key.fill_with(|| fastrand::u8(..));
+        }
+        Self(key)
+    }
+
+    /// Of parts, each with its length.
+    fn mac(&self, parts: &[&[u8]]) -> Mark {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else {
+            return [0; 32];
+        };
+        for part in parts {
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
 
 /// Signs users in.
 #[derive(Debug)]
 pub struct Auth {
     users: Vec<Account>,
     anonymous: Option<Principal>,
-    key: [u8; 32],
-    known: Mutex<HashMap<Digest, (Instant, usize)>>,
-    slow: Slow,
+    key: Keyed,
+    /// Name, password and address that were right by Basic: the user.
+    known: Memory<Mark, usize>,
+    /// From where users have signed in.
+    at_home: Memory<(usize, IpAddr), ()>,
+    addresses: Slow<IpAddr>,
+    names: Slow<Mark>,
     checks: Semaphore,
+    nonces: Nonces,
+    /// What Digest is offered with.
+    offered: Vec<Algorithm>,
+    /// Whether each user can sign in by each of them.
+    for_all: bool,
+    /// Stands for the password of users who do not exist.
+    decoy: SecretString,
+    /// A slow hash that a wrong sign-in is checked against where it had none of its own.
+    slow_decoy: Option<SecretString>,
 }
 
 #[derive(Debug)]
@@ -93,12 +170,19 @@ impl Auth {
                 })
             })
             .collect::<Result<Vec<_>, PathError>>()?;
-        let mut key = [0; 32];
-        if getrandom::fill(&mut key).is_err() {
-            // Only the memory of right sign-ins hangs on it, and it never leaves the process.
-            key.fill_with(|| fastrand::u8(..));
-        }
+        let key = Keyed::new();
+        let offered = offered(&users);
+        let serves_all = |user: &Account| offered.iter().all(|&with| user.password.serves(with));
         Ok(Self {
+            for_all: users.iter().all(serves_all),
+            offered,
+            decoy: Algorithm::Sha256
+                .hash(&STANDARD.encode(key.mac(&[b"decoy"])))
+                .into(),
+            slow_decoy: users.iter().find_map(|user| match &user.password {
+                Password::Hash(hash) => Some(hash.clone()),
+                _ => None,
+            }),
             users,
             anonymous: anonymous.map(|access| Principal {
                 name: Arc::from("anonymous"),
@@ -106,123 +190,248 @@ impl Auth {
                 access,
             }),
             key,
-            known: Mutex::default(),
-            slow: Slow::default(),
+            known: Memory::new(REMEMBERED, REMEMBERED_BOUND),
+            at_home: Memory::new(AT_HOME, AT_HOME_BOUND),
+            addresses: Slow::new(Measure::ADDRESS),
+            names: Slow::new(Measure::NAME),
             checks: Semaphore::new(CHECKS),
+            nonces: Nonces::new(),
         })
     }
 
-    /// Signs in whoever sent these headers from this address.
+    /// Signs in whoever sent this request.
     ///
     /// # Errors
     /// See [`Refused`].
-    pub async fn sign_in(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Principal, Refused> {
-        let Some(header) = headers.get(AUTHORIZATION) else {
-            return self.anonymous.clone().ok_or(Refused::Unknown);
+    pub async fn sign_in(&self, asked: Asked<'_>) -> Result<Principal, Refused> {
+        let Some(header) = asked.headers.get(AUTHORIZATION) else {
+            return self.anonymous.clone().ok_or(Refused::Unknown(Ask::All));
         };
-        let Some((name, password)) = header.to_str().ok().and_then(basic) else {
-            return Err(Refused::Unknown);
+        let header = std::str::from_utf8(header.as_bytes()).unwrap_or_default();
+        let at = if let Some((name, password)) = basic(header) {
+            self.by_basic(&name, password, asked.peer).await?
+        } else if let Some(given) = Given::read(header) {
+            self.by_digest(&given, asked).await?
+        } else {
+            return Err(Refused::Unknown(self.after_wrong_digest()));
         };
-        let digest = self.digest(&name, &password);
-        if let Some(at) = self.remembered(&digest) {
-            return self
-                .users
-                .get(at)
-                .map(|user| user.principal.clone())
-                .ok_or(Refused::Unknown);
-        }
-        self.slow.wait(peer).await.map_err(Refused::TooMany)?;
-        match self.check(&name, password).await {
-            Some(at) => {
-                self.remember(digest, at);
-                self.slow.forgive(peer);
-                self.users
-                    .get(at)
-                    .map(|user| user.principal.clone())
-                    .ok_or(Refused::Unknown)
-            }
-            None => {
-                self.slow.punish(peer);
-                tracing::warn!(%peer, "a wrong sign-in");
-                Err(Refused::Unknown)
-            }
-        }
+        let user = self.users.get(at).map(|user| user.principal.clone());
+        user.ok_or(Refused::Unknown(Ask::All))
     }
 
-    /// The index of the user whom name and password prove.
-    async fn check(&self, name: &str, password: String) -> Option<usize> {
+    /// The values of `WWW-Authenticate`, best first. `tls`: whether the client came by TLS; Basic is all it takes then.
+    pub fn challenges(&self, ask: Ask, tls: bool) -> Vec<HeaderValue> {
+        let mut challenges = Vec::with_capacity(3);
+        if ask != Ask::Basic && (!tls || ask == Ask::Stale) {
+            let stale = if ask == Ask::Stale { ", stale=true" } else { "" };
+            for with in &self.offered {
+                let nonce = self.nonces.issue(&self.key);
+                let name = with.name();
+                challenges.extend(HeaderValue::try_from(format!(
+                    "Digest realm=\"{REALM}\", qop=\"auth\", algorithm={name}, nonce=\"{nonce}\"{stale}, charset=UTF-8"
+                )));
+            }
+        }
+        if ask != Ask::Stale {
+            challenges.extend(HeaderValue::try_from(format!(
+                "Basic realm=\"{REALM}\", charset=\"UTF-8\""
+            )));
+        }
+        challenges
+    }
+
+    async fn by_basic(&self, name: &str, password: String, peer: IpAddr) -> Result<usize, Refused> {
+        let peer = network(peer);
+        let address = peer.to_string();
+        let mark = self
+            .key
+            .mac(&[b"basic", name.as_bytes(), password.as_bytes(), address.as_bytes()]);
+        if let Some(at) = self.known.get(&mark) {
+            return Ok(at);
+        }
         // Explorer may send `DOMAIN\user` (webdav-clients W8).
-        let short = name.rsplit('\\').next().unwrap_or(name);
-        let at = self
-            .users
-            .iter()
-            .position(|user| *user.principal.name == *name)
-            .or_else(|| self.users.iter().position(|user| *user.principal.name == *short));
-        let right = match at.and_then(|at| self.users.get(at)).map(|user| &user.password) {
-            // Compared by digest, so that neither length nor place of a difference shows.
-            Some(Password::Plain(right)) => {
-                let (given, right) = (
-                    self.mac(password.as_bytes()),
-                    self.mac(right.expose_secret().as_bytes()),
-                );
-                bool::from(given.ct_eq(&right))
+        let user = self.user(name, name.rsplit('\\').next().unwrap_or(name));
+        let turn = self.turn(user, name, peer).await?;
+        match user {
+            Some(at) if self.check(at, password.clone()).await => {
+                self.known.put(mark, at);
+                self.right(at, peer);
+                Ok(at)
             }
-            Some(Password::Hash(hash)) => {
-                let hash = hash.expose_secret().to_owned();
-                let permit = self.checks.acquire().await.ok()?;
-                let check = tokio::task::spawn_blocking(move || {
-                    PasswordHash::new(&hash).is_ok_and(|hash| {
-                        Argon2::default()
-                            .verify_password(password.as_bytes(), &hash)
-                            .is_ok()
-                    })
-                });
-                let right = check.await.unwrap_or(false);
-                drop(permit);
-                right
-            }
-            None => false,
-        };
-        at.filter(|_| right)
-    }
-
-    fn mac(&self, bytes: &[u8]) -> Digest {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else {
-            return [0; 32];
-        };
-        mac.update(bytes);
-        mac.finalize().into_bytes().into()
-    }
-
-    fn digest(&self, name: &str, password: &str) -> Digest {
-        let mut bytes = Vec::with_capacity(name.len() + password.len() + 9);
-        bytes.extend_from_slice(&(name.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(name.as_bytes());
-        bytes.extend_from_slice(password.as_bytes());
-        self.mac(&bytes)
-    }
-
-    fn remembered(&self, digest: &Digest) -> Option<usize> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let &(until, at) = known.get(digest)?;
-        if until > Instant::now() {
-            return Some(at);
-        }
-        known.remove(digest);
-        None
-    }
-
-    fn remember(&self, digest: Digest, at: usize) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if known.len() >= REMEMBERED_BOUND {
-            known.retain(|_, (until, _)| *until > now);
-            if known.len() >= REMEMBERED_BOUND {
-                known.clear();
+            _ => {
+                self.take_as_long(user, password).await;
+                turn.wrong();
+                tracing::warn!(%peer, "a wrong sign-in");
+                Err(Refused::Unknown(Ask::All))
             }
         }
-        known.insert(digest, (now + REMEMBERED, at));
     }
+
+    async fn by_digest(&self, given: &Given, asked: Asked<'_>) -> Result<usize, Refused> {
+        let peer = network(asked.peer);
+        let user = self.user(&given.name, given.short_name());
+        let nonce = self.nonces.read(&self.key, &given.nonce);
+        let right = self.proves(user, given, asked.method);
+        let known = |at| nonce.is_some_and(|nonce| self.nonces.is_known(nonce, at, peer));
+        let user = match user {
+            Some(at) if right && known(at) => at,
+            _ => {
+                let turn = self.turn(user, &given.name, peer).await?;
+                match user {
+                    Some(at) if right => at,
+                    _ => {
+                        turn.wrong();
+                        tracing::warn!(%peer, "a wrong sign-in");
+                        return Err(Refused::Unknown(self.after_wrong_digest()));
+                    }
+                }
+            }
+        };
+        if !given.is_for(asked.uri) {
+            // Something between has rewritten the path: Digest cannot work there.
+            return Err(Refused::Unknown(Ask::Basic));
+        }
+        match nonce {
+            Some(nonce) if self.nonces.accept(nonce, given.count, user, peer) => {
+                self.right(user, peer);
+                Ok(user)
+            }
+            _ => Err(Refused::Unknown(Ask::Stale)),
+        }
+    }
+
+    fn after_wrong_digest(&self) -> Ask {
+        if self.for_all { Ask::All } else { Ask::Basic }
+    }
+
+    /// The user by the whole name, else by the one without a domain.
+    fn user(&self, name: &str, short: &str) -> Option<usize> {
+        let find = |name: &str| self.users.iter().position(|user| *user.principal.name == *name);
+        find(name).or_else(|| find(short))
+    }
+
+    /// Waits until this attempt may be looked at.
+    async fn turn(&self, user: Option<usize>, name: &str, peer: IpAddr) -> Result<Turn<'_>, Refused> {
+        let address = self.addresses.wait(peer).await.map_err(Refused::TooMany)?;
+        let name = self.mark_of(user, name);
+        // Who is at home is not slowed down by what strangers do, but being wrong counts as theirs does.
+        let name = match user.and_then(|at| self.at_home.get(&(at, peer))) {
+            Some(()) => self.names.enter(name),
+            None => self.names.wait(name).await.map_err(Refused::TooMany)?,
+        };
+        Ok(Turn { address, name })
+    }
+
+    fn right(&self, user: usize, peer: IpAddr) {
+        self.addresses.forgive(peer);
+        if self.at_home.put((user, peer), ()) {
+            self.names.forgive(self.mark_of(Some(user), ""));
+        }
+    }
+
+    /// Of the user's name, else of the one that was given.
+    fn mark_of(&self, user: Option<usize>, given: &str) -> Mark {
+        let user = user.and_then(|at| self.users.get(at));
+        let name = user.map_or(given, |user| &user.principal.name);
+        self.key.mac(&[b"name", name.as_bytes()])
+    }
+
+    /// Whether this password is the user's.
+    async fn check(&self, at: usize, password: String) -> bool {
+        let Some(user) = self.users.get(at) else {
+            return false;
+        };
+        match &user.password {
+            Password::Plain(right) => self.equal(&password, right.expose_secret()),
+            Password::Ha1(algorithm, right) => {
+                let given = algorithm.ha1(&user.principal.name, REALM, &password.into());
+                self.equal(given.expose_secret(), right.expose_secret())
+            }
+            Password::Hash(hash) => self.slowly(hash.clone(), password).await,
+        }
+    }
+
+    /// A wrong sign-in takes as long for a name that does not exist as for one that does.
+    async fn take_as_long(&self, user: Option<usize>, password: String) {
+        let user = user.and_then(|at| self.users.get(at));
+        if let Some(hash) = &self.slow_decoy
+            && !matches!(user.map(|user| &user.password), Some(Password::Hash(_)))
+        {
+            self.slowly(hash.clone(), password).await;
+        }
+    }
+
+    async fn slowly(&self, hash: SecretString, password: String) -> bool {
+        let Ok(permit) = self.checks.acquire().await else {
+            return false;
+        };
+        let check = tokio::task::spawn_blocking(move || {
+            PasswordHash::new(hash.expose_secret()).is_ok_and(|hash| {
+                Argon2::default()
+                    .verify_password(password.as_bytes(), &hash)
+                    .is_ok()
+            })
+        });
+        let right = check.await.unwrap_or(false);
+        drop(permit);
+        right
+    }
+
+    /// Compared by their hashes, so that neither length nor place of a difference shows.
+    fn equal(&self, given: &str, right: &str) -> bool {
+        let (given, right) = (
+            self.key.mac(&[given.as_bytes()]),
+            self.key.mac(&[right.as_bytes()]),
+        );
+        bool::from(given.ct_eq(&right))
+    }
+
+    /// Whether a Digest is this user's. As much is computed for nobody as for somebody.
+    fn proves(&self, user: Option<usize>, given: &Given, method: &Method) -> bool {
+        let user = user.and_then(|at| self.users.get(at));
+        let (password, exists) = match user.map(|user| &user.password) {
+            Some(Password::Ha1(algorithm, ha1)) if *algorithm == given.algorithm => {
+                return given.realm == REALM && given.is_by(ha1, method);
+            }
+            Some(Password::Plain(password)) => (password, true),
+            _ => (&self.decoy, false),
+        };
+        // Which form of a name with a domain a client hashes is its affair.
+        let short = given.short_name();
+        let right = [given.name.as_str(), given.raw_name.as_str(), short]
+            .into_iter()
+            .map(|name| given.is_by(&given.algorithm.ha1(name, REALM, password), method))
+            .fold(false, |any, right| any | right);
+        right && exists && given.realm == REALM
+    }
+}
+
+/// An attempt that may be looked at.
+struct Turn<'a> {
+    address: Attempt<'a, IpAddr>,
+    name: Attempt<'a, Mark>,
+}
+
+impl Turn<'_> {
+    fn wrong(self) {
+        self.address.punish();
+        self.name.punish();
+    }
+}
+
+/// What Digest is offered with: what serves all who can use it at all; for a mixture what every client knows.
+fn offered(users: &[Account]) -> Vec<Algorithm> {
+    let able = |user: &&Account| Algorithm::ALL.iter().any(|with| user.password.serves(*with));
+    let able: Vec<&Account> = users.iter().filter(able).collect();
+    if able.is_empty() {
+        return Vec::new();
+    }
+    let mut offered = Algorithm::ALL.to_vec();
+    offered.retain(|with| able.iter().all(|user| user.password.serves(*with)));
+    if offered.is_empty() {
+        offered.push(Algorithm::Md5);
+    }
+    offered
 }
 
 /// Name and password of a Basic `Authorization` value.
@@ -238,72 +447,4 @@ fn basic(header: &str) -> Option<(String, String)> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use std::net::Ipv4Addr;
-
-    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
-
-    fn auth(password: Password) -> Auth {
-        let user = User {
-            name: "me".into(),
-            password,
-            root: "/drive".into(),
-            access: Access::ReadOnly,
-        };
-        Auth::new(&[user], None).unwrap()
-    }
-
-    fn headers(pair: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            AUTHORIZATION,
-            format!("Basic {}", STANDARD.encode(pair)).parse().unwrap(),
-        );
-        headers
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_right_password_signs_in_and_a_wrong_one_does_not() {
-        let auth = auth(Password::Plain("se:cret".into()));
-        let me = auth.sign_in(&headers("me:se:cret"), PEER).await.unwrap();
-        assert_eq!(me.root.to_string(), "/drive");
-        assert!(auth.sign_in(&headers("DOMAIN\\me:se:cret"), PEER).await.is_ok());
-        for wrong in ["me:", "me:se", "me:se:cret ", "you:se:cret", ":se:cret", "me"] {
-            assert_eq!(
-                auth.sign_in(&headers(wrong), PEER).await,
-                Err(Refused::Unknown),
-                "{wrong}"
-            );
-        }
-        assert_eq!(auth.sign_in(&HeaderMap::new(), PEER).await, Err(Refused::Unknown));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn wrong_sign_ins_are_slowed_down_per_address_and_known_ones_are_not() {
-        let auth = auth(Password::Plain("right".into()));
-        auth.sign_in(&headers("me:right"), PEER).await.unwrap();
-        let begun = Instant::now();
-        for _ in 0..6 {
-            let _ = auth.sign_in(&headers("me:wrong"), PEER).await;
-        }
-        assert!(begun.elapsed() > Duration::from_secs(3), "{:?}", begun.elapsed());
-        let begun = Instant::now();
-        auth.sign_in(&headers("me:right"), PEER).await.unwrap();
-        let other = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 8));
-        let _ = auth.sign_in(&headers("me:wrong"), other).await;
-        assert!(begun.elapsed() < Duration::from_millis(10));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn many_attempts_at_once_are_refused_without_a_look() {
-        let auth = Arc::new(auth(Password::Plain("right".into())));
-        let mut attempts = tokio::task::JoinSet::new();
-        for n in 0..200 {
-            let auth = auth.clone();
-            attempts.spawn(async move { auth.sign_in(&headers(&format!("me:{n}")), PEER).await });
-        }
-        let answers = attempts.join_all().await;
-        assert!(answers.iter().any(|a| matches!(a, Err(Refused::TooMany(_)))));
-    }
-}
+mod tests;
