@@ -195,6 +195,8 @@ fn config(known: &Known, listen: String, dir: &Path, password: &str) -> Config {
         client: Some((known.client_id.clone(), known.client_secret.clone().into())),
         access_token: None,
         root_id: 0,
+        delete: Delete::Trash,
+        paid_links: None,
         endpoints: endpoints.clone(),
     };
     let links = DirectLink {

@@ -277,8 +277,21 @@ pub struct Open {
     pub access_token: Option<SecretString>,
     /// Folder shown as the mount's root.
     pub root_id: i64,
+    /// What a DELETE does.
+    pub delete: Delete,
+    /// `link = "direct"`: files in a direct-link space are read by paid links.
+    pub paid_links: Option<PaidLinks>,
     /// Where the service is.
     pub endpoints: Endpoints,
+}
+
+/// How paid direct links are made (API page section 9.2).
+#[derive(Debug, Clone)]
+pub struct PaidLinks {
+    /// Signs them; without it they are handed on unsigned.
+    pub private_key: Option<SecretString>,
+    /// How long a signed one is good.
+    pub valid_for: Duration,
 }
 
 /// Where the service is (API page section 1). URLs without a trailing slash.

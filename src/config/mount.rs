@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::delivery::{DELIVERY, delivery, endpoints};
 use super::section::{Reader, Section, or, quoted};
 use super::server::{ACCESS, TREE_PATH, begins_with_own_pages, tree_path};
-use super::{Access, Account, Delete, DirectLink, Mount, Open, Share, Source, outbound, secret, share_link};
+use super::{
+    Access, Account, Delete, DirectLink, Mount, Open, PaidLinks, Share, Source, outbound, secret, share_link,
+};
 
 /// Keys of every mount, beside those of the delivery.
 pub const EVERY: &[&str] = &["path", "kind", "access"];
@@ -68,6 +70,12 @@ pub const KINDS: &[(&str, &[&str])] = &[
             "access_token_env",
             "access_token_file",
             "root_id",
+            "delete",
+            "link",
+            "private_key",
+            "private_key_env",
+            "private_key_file",
+            "valid_for",
             "outbound",
             "outbound_env",
             "outbound_file",
@@ -271,7 +279,6 @@ fn account(section: &mut Section<'_>) -> Option<Account> {
             "missing; the password needs the account's phone number or e-mail",
         );
     }
-    let deletes = &[("trash", Delete::Trash), ("permanent", Delete::Permanent)];
     Some(Account {
         username: section
             .text("username", "a phone number or e-mail in quotes")
@@ -279,9 +286,7 @@ fn account(section: &mut Section<'_>) -> Option<Account> {
         password: secret::read(section, "password"),
         access_token: secret::read(section, "access_token"),
         root_id: root_id(section),
-        delete: section
-            .choice("delete", "way to delete", deletes)
-            .unwrap_or(Delete::Trash),
+        delete: delete(section),
         endpoints: endpoints(section.table_or_empty("endpoints")),
     })
 }
@@ -345,13 +350,7 @@ fn direct_link(section: &mut Section<'_>) -> Option<DirectLink> {
         section.require("uid", "signing with private_key needs the account's number");
     }
     secret::only_one(section, &["links", "links_file"]);
-    let valid_for = section.duration("valid_for");
-    if valid_for.is_some_and(|valid| valid.as_secs() == 0) {
-        section.problem(
-            "valid_for",
-            "links would never be valid; expected one second or more",
-        );
-    }
+    let valid_for = valid_for(section);
     let uid = section
         .integer("uid", 1, i64::MAX)
         .and_then(|uid| u64::try_from(uid).ok());
@@ -378,7 +377,7 @@ fn direct_link(section: &mut Section<'_>) -> Option<DirectLink> {
     Some(DirectLink {
         uid,
         private_key,
-        valid_for: valid_for.unwrap_or(Duration::from_secs(30 * 60)),
+        valid_for,
         links: links.into(),
         links_from,
     })
@@ -403,8 +402,48 @@ fn open(section: &mut Section<'_>) -> Option<Open> {
         client: id.zip(secret),
         access_token: secret::read(section, "access_token"),
         root_id: root_id(section),
+        delete: delete(section),
+        paid_links: paid_links(section),
         endpoints: endpoints(section.table_or_empty("endpoints")),
     })
+}
+
+/// `link = "direct"`, and what goes with it.
+fn paid_links(section: &mut Section<'_>) -> Option<PaidLinks> {
+    let ways = &[("download", false), ("direct", true)];
+    let is_direct = section.choice("link", "way to read files", ways).unwrap_or(false);
+    for (key, given) in [
+        ("private_key", secret::is_given(section, "private_key")),
+        ("valid_for", section.has("valid_for")),
+    ] {
+        if given && !is_direct {
+            section.problem(key, "this key needs link = \"direct\" beside it");
+        }
+    }
+    let links = PaidLinks {
+        private_key: secret::read(section, "private_key"),
+        valid_for: valid_for(section),
+    };
+    is_direct.then_some(links)
+}
+
+/// How long a signed direct link is good.
+fn valid_for(section: &mut Section<'_>) -> Duration {
+    let valid_for = section.duration("valid_for");
+    if valid_for.is_some_and(|valid| valid.as_secs() == 0) {
+        section.problem(
+            "valid_for",
+            "links would never be valid; expected one second or more",
+        );
+    }
+    valid_for.unwrap_or(Duration::from_secs(30 * 60))
+}
+
+fn delete(section: &mut Section<'_>) -> Delete {
+    let ways = &[("trash", Delete::Trash), ("permanent", Delete::Permanent)];
+    section
+        .choice("delete", "way to delete", ways)
+        .unwrap_or(Delete::Trash)
 }
 
 fn root_id(section: &mut Section<'_>) -> i64 {

@@ -56,7 +56,7 @@ use self::referer::Referers;
 use self::representation::Representation;
 use self::role::Role;
 use self::strategy::{Case, Experience, Way};
-use self::upstream::{Limits, LinkFuture, Links, Want};
+use self::upstream::{Limits, LinkFuture, Links, Probe, Want};
 use crate::body::{Body, Frames};
 use crate::config::{self, Budget, Strategy};
 use crate::drive::{Content, DriveFuture, Error, ErrorKind, Link, LinkWish};
@@ -74,10 +74,21 @@ const WORKER_LINK_LIFE: Duration = Duration::from_secs(5 * 60);
 /// refuses. For `check`.
 pub async fn redirect_refused(link: &Link) -> Option<String> {
     let cdn = Cdn::new(HEAD_TIMEOUT, None).ok()?;
-    let refused = !upstream::works_without_referer(&cdn, link, None).await;
-    refused.then(|| {
-        "the CDN refuses a redirected client, because it sends no Referer; set strategy = \"auto\" or \"proxy\".".to_owned()
-    })
+    let sentence = match upstream::probe(&cdn, link, None).await {
+        Probe::Works => return None,
+        Probe::Unreachable => {
+            "a redirect could not be tried: the CDN cannot be reached from here; try the link from where the clients are."
+        }
+        Probe::Refused if link.open_to_all => {
+            "a redirect would be refused: the CDN does not give this file; compare uid and private_key with the direct-link \
+             page, and look whether the file is still there."
+        }
+        Probe::Refused => {
+            "a redirect would be refused: the CDN refuses a redirected client, because it sends no Referer; set strategy = \
+             \"auto\" or \"proxy\"."
+        }
+    };
+    Some(sentence.to_owned())
 }
 
 /// Asks the origin of `[proxy]` whether it takes this proxy's secret. For `check`.

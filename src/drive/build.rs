@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::Drive;
 use super::account::AccountDrive;
-use super::direct_link::DirectLinkDrive;
-use super::open::OpenDrive;
+use super::direct_link::{DirectLinkDrive, PaidLinks};
+use super::open::OpenCalls;
 use super::share::ShareDrive;
 use crate::config::{self, Config, Endpoints, Mount, Outbound, Source};
 use crate::pan::http::Client;
@@ -110,7 +110,11 @@ fn open_mount(
         Source::DirectLink(list) => open_direct_link(list, clients.http.clone()),
         Source::Open(open) => {
             let web = clients.open(open)?;
-            Ok(Arc::new(OpenDrive::new(web, open.root_id)))
+            let http = clients.http(&open.endpoints)?;
+            let paid = open.paid_links.as_ref().map(|paid| PaidLinks::new(paid, http));
+            let calls = OpenCalls::new(web, paid);
+            let drive = AccountDrive::new(calls, open.root_id, open_identity(open)).with_delete(open.delete);
+            Ok(Arc::new(drive))
         }
     }
 }

@@ -421,6 +421,8 @@ async fn the_open_platform_lists_by_last_id_without_the_recycle_bin() {
         client: Some(("id".to_owned(), "secret".into())),
         access_token: None,
         root_id: 0,
+        delete: config::Delete::Trash,
+        paid_links: None,
         endpoints: Endpoints {
             open: service.url.clone(),
             ..endpoints(&service)

@@ -15,6 +15,7 @@ mod listing;
 pub mod open;
 mod rows;
 pub mod share;
+mod web;
 pub mod write;
 
 pub use build::BuildError;

@@ -5,8 +5,8 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::account::{link, with_file};
 use super::listing::RowLister;
+use super::web::{link, with_file};
 use super::{Capability, Drive, DriveFuture, Entry, Error, Governor, Id, Link, LinkWish, Lister};
 use crate::pan::web::Web;
 use crate::pan::web::files::ListPage;

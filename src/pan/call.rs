@@ -49,9 +49,19 @@ impl Caller {
         repeatable: bool,
         prepare: impl Fn(&str) -> Result<Request, Reason>,
     ) -> Result<T, Error> {
+        let patience = Patience::new(self.rate, repeatable);
+        self.call_patiently(path, patience, prepare).await
+    }
+
+    /// The same with another patience: an upload may take long.
+    pub(super) async fn call_patiently<T: DeserializeOwned>(
+        &self,
+        path: &'static str,
+        mut patience: Patience,
+        prepare: impl Fn(&str) -> Result<Request, Reason>,
+    ) -> Result<T, Error> {
         let fail = |reason| Error::new(path, reason);
         let gate = self.session.gates().gate(path);
-        let mut patience = Patience::new(self.rate, repeatable);
         let mut tokens = 0;
         let mut switches = 1;
         loop {
@@ -116,6 +126,7 @@ impl Caller {
             }
         }
     }
+
     async fn attempt<T: DeserializeOwned>(
         &self,
         mut request: Request,
@@ -124,7 +135,12 @@ impl Caller {
         if let Some(token) = token {
             request.headers.insert(header::AUTHORIZATION, token.bearer());
         }
+        let is_upload = request.upload.is_some();
         let answer = self.http.ask(request, ANSWER_LIMIT).await.map_err(Reason::Http)?;
+        // Seen of upload servers (API page 8.3); whether it arrived is proved in the end.
+        if is_upload && answer.status.is_success() && answer.body.is_empty() {
+            return serde_json::from_str("null").map_err(|_| Reason::Nonsense("the answer is empty"));
+        }
         envelope::read(answer.status, &answer.headers, &answer.body, envelope::OK)
     }
 }

@@ -64,6 +64,13 @@ struct Head {
     upper_message: String,
     #[serde(default, deserialize_with = "lenient::text")]
     msg: String,
+    #[serde(
+        default,
+        rename = "x-traceID",
+        alias = "x-traceId",
+        deserialize_with = "lenient::text"
+    )]
+    trace: String,
     #[serde(default, rename = "data")]
     _data: IgnoredAny,
 }
@@ -100,7 +107,7 @@ pub fn read<T: DeserializeOwned>(
             .into_iter()
             .find(|text| !text.is_empty())
             .unwrap_or_default();
-        return Err(refusal(status, headers, code, &text));
+        return Err(refusal(status, headers, code, &text).traced(&head.trace));
     }
     let whole: Whole<T> =
         serde_json::from_slice(body).map_err(|_| Reason::Nonsense("the answer's data has another form"))?;
@@ -266,6 +273,18 @@ mod tests {
         ] {
             assert!(matches!(reason(200, nonsense), Reason::Nonsense(_)), "{nonsense}");
         }
+    }
+
+    #[test]
+    fn the_trace_id_of_the_open_platform_is_told() {
+        let reason = reason(
+            200,
+            r#"{"code":5066,"message":"文件不存在","x-traceID":"a1-b2 <x>"}"#,
+        );
+        assert_eq!(
+            reason.to_string(),
+            "no such file: \"文件不存在\" (code 5066), x-traceID a1-b2x"
+        );
     }
 
     #[test]

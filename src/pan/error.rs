@@ -12,6 +12,9 @@ use super::http::HttpError;
 /// Longest piece of a service's message that is kept, in characters.
 const MESSAGE_LIMIT: usize = 200;
 
+/// Longest trace id that is kept.
+const TRACE_LIMIT: usize = 64;
+
 /// A failed call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -28,6 +31,8 @@ pub struct Said {
     pub code: Option<i64>,
     /// The envelope's message: one line, at most 200 characters.
     pub text: String,
+    /// The Open platform's `x-traceID`, which its support asks for (API page 2.1); empty elsewhere.
+    pub trace: String,
 }
 
 /// What went wrong (API page 2.4).
@@ -137,6 +142,45 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// The same with the id under which the service has noted it.
+    #[must_use]
+    pub(super) fn traced(mut self, trace: &str) -> Self {
+        if let Some(said) = self.said_mut() {
+            let allowed = |c: &char| c.is_ascii_alphanumeric() || "-_.".contains(*c);
+            said.trace = trace.chars().filter(allowed).take(TRACE_LIMIT).collect();
+        }
+        self
+    }
+
+    fn said_mut(&mut self) -> Option<&mut Said> {
+        match self {
+            Self::Session(said)
+            | Self::NoPassword(said)
+            | Self::FreshTokenRefused(said)
+            | Self::PasswordRefused { said, .. }
+            | Self::Risk(said)
+            | Self::Banned { said, .. }
+            | Self::Busy { said, .. }
+            | Self::Exists(said)
+            | Self::NotFound(said)
+            | Self::SharePassword(said)
+            | Self::ShareGone(said)
+            | Self::LoginNeeded(said)
+            | Self::Traffic(said)
+            | Self::Signature(said)
+            | Self::Referer(said)
+            | Self::City(said)
+            | Self::Refused(said) => Some(said),
+            Self::NotSignedIn
+            | Self::BadCredentials
+            | Self::Nonsense(_)
+            | Self::Status(_)
+            | Self::Http(_) => None,
+        }
+    }
+}
+
 impl Said {
     /// Keeps a message: control characters become spaces, what is too long is cut.
     pub fn new(code: Option<i64>, text: &str) -> Self {
@@ -152,18 +196,31 @@ impl Said {
         {
             kept.truncate(start + query);
         }
-        Self { code, text: kept }
+        Self {
+            code,
+            text: kept,
+            trace: String::new(),
+        }
     }
 }
 
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.text.is_empty(), self.code) {
-            (false, Some(code)) => write!(f, "\"{}\" (code {code})", self.text),
-            (false, None) => write!(f, "\"{}\"", self.text),
-            (true, Some(code)) => write!(f, "code {code}"),
-            (true, None) => f.write_str("no reason given"),
+        if self.text.is_empty() {
+            match self.code {
+                Some(code) => write!(f, "code {code}")?,
+                None => f.write_str("no reason given")?,
+            }
+        } else {
+            write!(f, "\"{}\"", self.text)?;
+            if let Some(code) = self.code {
+                write!(f, " (code {code})")?;
+            }
         }
+        if !self.trace.is_empty() {
+            write!(f, ", x-traceID {}", self.trace)?;
+        }
+        Ok(())
     }
 }
 

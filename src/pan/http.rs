@@ -51,7 +51,7 @@ pub enum HttpError {
     Source,
 }
 
-/// How long [`Client::put`] may take.
+/// How long an upload may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
     /// From the first byte to the answer.
@@ -79,6 +79,18 @@ pub struct Request {
     pub headers: HeaderMap,
     /// Body bytes; small ones only.
     pub body: Option<Bytes>,
+    /// The body of an upload, in place of these.
+    pub upload: Option<Upload>,
+}
+
+/// A body that streams.
+pub struct Upload {
+    /// Bytes in all: goes out as `Content-Length`, never chunked; object storage refuses that.
+    pub length: u64,
+    /// They.
+    pub frames: Frames,
+    /// How long it may take.
+    pub times: Times,
 }
 
 /// An answer whose body has not been read yet. Dropping it closes the connection.
@@ -160,7 +172,7 @@ impl Client {
         })
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request and waits for the head of the answer. An upload's body is not looked at.
     ///
     /// # Errors
     /// See [`HttpError`].
@@ -178,11 +190,15 @@ impl Client {
         Ok(Response { inner })
     }
 
-    /// Sends a request and reads the whole answer, at most `limit` bytes of body, within a minute.
+    /// Sends a request and reads the whole answer, at most `limit` bytes of body, within a minute, or within the times
+    /// of its upload.
     ///
     /// # Errors
-    /// See [`HttpError`].
-    pub async fn ask(&self, request: Request, limit: usize) -> Result<Answer, HttpError> {
+    /// See [`HttpError`]; [`HttpError::Source`] where an upload's bytes fail or are not as many as announced.
+    pub async fn ask(&self, mut request: Request, limit: usize) -> Result<Answer, HttpError> {
+        if let Some(upload) = request.upload.take() {
+            return self.upload(request, upload, limit).await;
+        }
         let answer = async {
             let response = self.send(request).await?;
             Ok(Answer {
@@ -197,7 +213,7 @@ impl Client {
     }
 
     /// Puts `length` bytes at a URL, as they come from `frames`, and reads the answer, at most `limit`
-    /// bytes of it. The length goes out as `Content-Length`, never chunked: object storage refuses that.
+    /// bytes of it.
     ///
     /// # Errors
     /// See [`HttpError`]; [`HttpError::Source`] where `frames` fails or does not have `length` bytes.
@@ -209,11 +225,31 @@ impl Client {
         times: Times,
         limit: usize,
     ) -> Result<Answer, HttpError> {
+        let request = Request {
+            method: Method::PUT,
+            url: url.to_owned(),
+            ..Request::default()
+        };
+        let upload = Upload {
+            length,
+            frames,
+            times,
+        };
+        self.upload(request, upload, limit).await
+    }
+
+    async fn upload(&self, request: Request, upload: Upload, limit: usize) -> Result<Answer, HttpError> {
+        let Upload {
+            length,
+            frames,
+            times,
+        } = upload;
         let outgoing = Outgoing::new(length, frames);
         let progress = outgoing.progress();
         let request = self
             .uploads
-            .put(url)
+            .request(request.method, &request.url)
+            .headers(request.headers)
             .header(header::CONTENT_LENGTH, length)
             .body(reqwest::Body::wrap(outgoing));
         let sending = async {

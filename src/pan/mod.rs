@@ -21,6 +21,7 @@ mod minutes;
 pub mod open;
 pub mod outgoing;
 pub mod pace;
+pub mod parts;
 pub mod relay;
 pub mod retry;
 mod sentence;

@@ -47,8 +47,6 @@ pub struct Gates {
 #[derive(Debug)]
 pub struct Gate {
     call: &'static str,
-    /// Between two calls at full speed.
-    pace: Duration,
     state: Mutex<State>,
     /// Held by the one at the head of the queue; tokio's mutex is first come, first served.
     turn: tokio::sync::Mutex<()>,
@@ -60,6 +58,8 @@ pub struct Gate {
 
 #[derive(Debug)]
 struct State {
+    /// Between two calls at full speed.
+    pace: Duration,
     /// The next call may go at this moment.
     next: Instant,
     /// 1 to [`FULL`].
@@ -115,10 +115,13 @@ impl Gates {
     }
 
     /// Gives an endpoint a pace of its own, as the Open platform has one for each (API page 8.4).
-    /// For endpoints that have not been used yet.
     pub fn set(&self, endpoint: &'static str, interval: Duration) {
-        let gate = Arc::new(Gate::new(endpoint, scaled(interval, self.rate)));
-        lock(&self.gates).entry(endpoint).or_insert(gate);
+        let pace = scaled(interval, self.rate);
+        let mut gates = lock(&self.gates);
+        let gate = gates
+            .entry(endpoint)
+            .or_insert_with(|| Arc::new(Gate::new(endpoint, pace)));
+        gate.lock().pace = pace;
     }
 
     /// The gate of an endpoint. Endpoints are names in the source, so there is a bounded number.
@@ -139,8 +142,8 @@ impl Gate {
     fn new(call: &'static str, pace: Duration) -> Self {
         Self {
             call,
-            pace,
             state: Mutex::new(State {
+                pace,
                 next: Instant::now(),
                 speed: FULL,
                 slowed: 0,
@@ -216,13 +219,13 @@ impl Gate {
     }
 
     fn take(&self) -> Result<Passed, Duration> {
-        self.lock().take(self.pace)
+        self.lock().take()
     }
 
     /// `None` while others wait.
     fn take_behind(&self) -> Option<Result<Passed, Duration>> {
         let mut state = self.lock();
-        (state.waiting == 0).then(|| state.take(self.pace))
+        (state.waiting == 0).then(|| state.take())
     }
 
     /// The service has answered a call with "too fast": nobody goes for `pause` from now, and behind
@@ -235,7 +238,7 @@ impl Gate {
         }
         state.slowed += 1;
         state.speed = (state.speed / 2).max(1);
-        let interval = state.interval(self.pace);
+        let interval = state.interval();
         drop(state);
         tracing::warn!(
             call = self.call,
@@ -274,8 +277,8 @@ impl Gate {
         let mut state = self.lock();
         Standing {
             call: self.call,
-            interval: state.interval(self.pace),
-            pace: self.pace,
+            interval: state.interval(),
+            pace: state.pace,
             waiting: state.waiting,
             behind: state.behind,
             minutes: state.passed.counts(Instant::now()),
@@ -289,12 +292,12 @@ impl Gate {
 
 impl State {
     /// Takes the slot if it is time, else says how long it is.
-    fn take(&mut self, pace: Duration) -> Result<Passed, Duration> {
+    fn take(&mut self) -> Result<Passed, Duration> {
         let wait = self.wait();
         if !wait.is_zero() {
             return Err(wait);
         }
-        let (now, interval) = (Instant::now(), self.interval(pace));
+        let (now, interval) = (Instant::now(), self.interval());
         let late = now - self.next;
         let small = (interval / LATE).max(TICK.min(interval / 4));
         let from = if late <= small { self.next } else { now };
@@ -303,8 +306,8 @@ impl State {
         Ok(Passed { slowed: self.slowed })
     }
 
-    fn interval(&self, pace: Duration) -> Duration {
-        pace * FULL / self.speed
+    fn interval(&self) -> Duration {
+        self.pace * FULL / self.speed
     }
 
     fn push(&mut self, pause: Duration) {
@@ -341,7 +344,7 @@ impl<'a> Queued<'a> {
     /// The time until its turn, where that is beyond the deadline.
     fn expected(&self, deadline: Instant) -> Result<(), Duration> {
         let state = self.gate.lock();
-        let expected = state.wait() + state.interval(self.gate.pace) * self.before;
+        let expected = state.wait() + state.interval() * self.before;
         if Instant::now() + expected > deadline {
             return Err(expected);
         }

@@ -19,7 +19,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
-use super::access::{AccessLine, Logged};
+use super::access::{AccessLine, Logged, REQUEST_ID, shown};
 use super::auth::{self, Auth, Principal};
 use super::control::Secret;
 use super::pages::status::Seen;
@@ -136,6 +136,7 @@ impl Service {
         response
             .headers_mut()
             .insert(SERVER, HeaderValue::from_static("dav123"));
+        response.headers_mut().insert(REQUEST_ID, line.id().clone());
         line.answered(&response, waited.time());
         response.map(|body| Logged::new(body, line))
     }
@@ -159,7 +160,7 @@ impl Service {
             let (address, tls) = (peer.address.ip(), peer.tls);
             return match self.delivery.signed(&head, &path, address, tls).await {
                 Ok(response) => response,
-                Err(error) => self.failed(&error),
+                Err(error) => self.failed(&error, line),
             };
         }
         let request = Request::from_parts(head, body);
@@ -221,22 +222,22 @@ impl Service {
                         })
                     }
                     Ok(response) => response,
-                    Err(error) => self.failed(&error),
+                    Err(error) => self.failed(&error, line),
                 }
             }
             &Method::PUT => {
                 let (path, user) = (ctx.path.clone(), ctx.user.clone());
                 let request = request.map(|body| self.transfers.carry(body, path, user, true));
-                self.handled(self.dav.handle(request, &ctx).await)
+                self.handled(self.dav.handle(request, &ctx).await, line)
             }
-            _ => self.handled(self.dav.handle(request, &ctx).await),
+            _ => self.handled(self.dav.handle(request, &ctx).await, line),
         }
     }
 
-    fn handled(&self, answer: Result<Response<Body>, Refusal>) -> Response<Body> {
+    fn handled(&self, answer: Result<Response<Body>, Refusal>, line: &AccessLine) -> Response<Body> {
         match answer {
             Ok(response) => response,
-            Err(Refusal::Fault(error)) => self.failed(&error),
+            Err(Refusal::Fault(error)) => self.failed(&error, line),
             Err(Refusal::Refused(refused)) => refused.into_response(),
         }
     }
@@ -351,12 +352,15 @@ impl Service {
         }
     }
 
-    fn failed(&self, error: &Error) -> Response<Body> {
+    fn failed(&self, error: &Error, line: &AccessLine) -> Response<Body> {
+        let request = shown(line.id());
         match answer::status(error.kind()) {
             // Said once, when the calls were stopped.
-            _ if error.kind() == ErrorKind::RiskControl => tracing::debug!(kind = ?error.kind(), "{error}"),
-            status if status.is_server_error() => tracing::warn!(kind = ?error.kind(), "{error}"),
-            _ => tracing::debug!(kind = ?error.kind(), "{error}"),
+            _ if error.kind() == ErrorKind::RiskControl => {
+                tracing::debug!(%request, kind = ?error.kind(), "{error}")
+            }
+            status if status.is_server_error() => tracing::warn!(%request, kind = ?error.kind(), "{error}"),
+            _ => tracing::debug!(%request, kind = ?error.kind(), "{error}"),
         }
         answer::from_error(error)
     }

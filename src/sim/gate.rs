@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -104,10 +104,7 @@ impl Gate {
 
     /// Ban and pace; the refusal if one applies.
     pub(super) fn pace(&self, settings: &Settings, endpoint: &'static str, peer: IpAddr) -> Option<Answer> {
-        let interval = settings
-            .intervals
-            .get(endpoint)
-            .map_or(Duration::ZERO, |i| i.mul_f64(settings.pace_scale));
+        let interval = settings.interval(endpoint);
         let mut record = lock(&self.record);
         if record.banned {
             return Some(banned(settings, peer));

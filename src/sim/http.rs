@@ -16,6 +16,7 @@ use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::Inner;
+use super::content::hex;
 use super::faults::FaultKind;
 use super::options::Settings;
 
@@ -172,6 +173,33 @@ pub(super) fn answer(status: u16, kind: &'static str, body: impl Into<Bytes>) ->
 /// A JSON answer.
 pub(super) fn json_answer(status: u16, value: &Value) -> Answer {
     answer(status, "application/json; charset=utf-8", value.to_string())
+}
+
+/// An answer of the Open platform, with the id that its support asks for (section 2.1).
+pub(super) async fn traced(answer: Answer) -> Answer {
+    let (head, body) = answer.into_parts();
+    let is_json = head
+        .headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if !is_json {
+        return Response::from_parts(head, body);
+    }
+    let bytes = match body.collect().await {
+        Ok(whole) => whole.to_bytes(),
+        // A fault breaks it off.
+        Err(error) => {
+            let broken = futures_util::stream::once(async { Err::<hyper::body::Frame<Bytes>, _>(error) });
+            return Response::from_parts(head, http_body_util::StreamBody::new(broken).boxed_unsync());
+        }
+    };
+    let Ok(Value::Object(mut envelope)) = serde_json::from_slice(&bytes) else {
+        return Response::from_parts(head, full(bytes));
+    };
+    let mut random = [0; 8];
+    fastrand::fill(&mut random);
+    envelope.insert("x-traceID".into(), format!("sim-{}", hex(&random)).into());
+    Response::from_parts(head, full(Value::Object(envelope).to_string()))
 }
 
 /// Code 0 with data.

@@ -1,7 +1,7 @@
 //! The simulated 123pan cloud: what the demonstration and all tests run against.
 //!
 //! One HTTP service plays the web API, the object storage for uploads, the download relay, the CDN, the share API,
-//! the direct-link CDN and the basics of the Open platform, as far as public sources describe them (API page,
+//! the direct-link CDN and the Open platform, as far as public sources describe them (API page,
 //! sections 1 to 11). It is strict where a server may be strict, and where sources disagree the behaviour is a
 //! setting. It shares no code with the client side: an error in one of them cannot hide in the other.
 //!
@@ -23,6 +23,7 @@ mod counters;
 mod direct;
 mod drive;
 mod faults;
+mod form;
 mod gate;
 mod http;
 mod options;
@@ -52,6 +53,7 @@ pub use self::options::{
 };
 pub use self::seed::{SEED, Seed};
 
+use self::api::open_upload::OpenUploads;
 use self::api::qr::QrCodes;
 use self::api::upload::Uploads;
 use self::cdn::Links;
@@ -91,6 +93,7 @@ struct Inner {
     counters: Counters,
     links: Links,
     uploads: Mutex<Uploads>,
+    open_uploads: Mutex<OpenUploads>,
     qr: Mutex<QrCodes>,
     copies: Mutex<api::change::Copies>,
 }
@@ -137,6 +140,7 @@ impl Cloud {
             counters: Counters::default(),
             links: Links::default(),
             uploads: Mutex::default(),
+            open_uploads: Mutex::default(),
             qr: Mutex::default(),
             copies: Mutex::default(),
             identity: options,

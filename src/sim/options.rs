@@ -7,6 +7,22 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+/// Calls of the Open platform a second, for free and member accounts (section 8.4); where there is no figure for
+/// developers, that for OAuth tokens.
+const OPEN_PER_SECOND: [(&str, u64, u64); 11] = [
+    ("open_user_info", 10, 10),
+    ("open_move", 3, 10),
+    ("open_delete", 1, 10),
+    ("open_list", 5, 10),
+    ("open_mkdir", 5, 20),
+    ("open_access_token", 8, 10),
+    ("open_create", 5, 5),
+    ("open_complete", 20, 20),
+    ("open_trash", 5, 5),
+    ("open_infos", 10, 10),
+    ("open_download_info", 5, 5),
+];
+
 /// How to start a [`Cloud`](super::Cloud).
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -86,7 +102,8 @@ pub struct Settings {
     pub logins: Option<(u32, Duration)>,
     /// Who scans the QR codes. Default [`Phone::ByHand`].
     pub phone: Phone,
-    /// Least time between two calls of an endpoint (by counter name). Default 700 ms for `list` and `share_get`.
+    /// Least time between two calls of an endpoint (by counter name). Default 700 ms for `list` and `share_get`, and
+    /// the table of section 8.4 for the Open platform.
     pub intervals: HashMap<&'static str, Duration>,
     /// Factor for all intervals; 0 turns the pace off. Default 1.
     pub pace_scale: f64,
@@ -158,6 +175,16 @@ pub struct Settings {
     pub forget_uploads: bool,
     /// The content of the store counts as known for instant upload. Default true.
     pub instant_upload: bool,
+    /// The Open platform takes empty files; it is said not to (question 27). Default false.
+    pub open_empty_files: bool,
+    /// How often `upload_complete` of the Open platform answers 20103 before a file is there. Default 1.
+    pub open_checks: u32,
+    /// The servers for slices; none = the object storage's address.
+    pub open_servers: Option<Vec<String>>,
+    /// A slice is answered with 200 and nothing. Default false.
+    pub open_silent_slices: bool,
+    /// The account is a member's: more calls a second on the Open platform (section 8.4). Default false.
+    pub member: bool,
     /// How many polls a copy task stays pending; 0 = done at once (`mode` 2). Default 2.
     pub copy_polls: u32,
     /// Total space of the account in bytes. Default 2 TiB.
@@ -177,7 +204,10 @@ impl Default for Settings {
             live_tokens: 3,
             logins: Some((10, Duration::from_secs(60))),
             phone: Phone::ByHand,
-            intervals: HashMap::from([("list", list), ("share_get", list)]),
+            intervals: [("list", list), ("share_get", list)]
+                .into_iter()
+                .chain(OPEN_PER_SECOND.map(|(name, free, _)| (name, Duration::from_millis(1000 / free))))
+                .collect(),
             pace_scale: 1.0,
             jitter: None,
             too_fast: TooFast::Status429,
@@ -212,6 +242,11 @@ impl Default for Settings {
             upload_rate: None,
             forget_uploads: false,
             instant_upload: true,
+            open_empty_files: false,
+            open_checks: 1,
+            open_servers: None,
+            open_silent_slices: false,
+            member: false,
             copy_polls: 2,
             space: 2 << 40,
         }
@@ -219,6 +254,16 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Least time between two calls of an endpoint.
+    pub(super) fn interval(&self, endpoint: &str) -> Duration {
+        let named = |(name, ..): &&(&str, u64, u64)| *name == endpoint;
+        let interval = match OPEN_PER_SECOND.iter().find(named) {
+            Some((_, _, member)) if self.member => Some(Duration::from_millis(1000 / member)),
+            _ => self.intervals.get(endpoint).copied(),
+        };
+        interval.map_or(Duration::ZERO, |i| i.mul_f64(self.pace_scale))
+    }
+
     /// Unix seconds of the cloud's clock.
     pub(super) fn now(&self) -> i64 {
         jiff::Timestamp::now().as_second() + self.clock_ahead

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::api::{self, Access};
 use super::faults::FaultKind;
-use super::http::{Answer, Call, Query, answer, header, json_answer, lock, page, read_body, refused};
+use super::http::{Answer, Call, Query, answer, header, json_answer, lock, page, read_body, refused, traced};
 use super::options::Risk;
 use super::{Inner, cdn, direct, gate, storage};
 
@@ -46,7 +46,13 @@ async fn connection(cloud: Arc<Inner>, stream: TcpStream, peer: IpAddr) {
     let service = service_fn(move |request| {
         let cloud = cloud.clone();
         async move {
+            let is_open = ["/open/", "/upload/"]
+                .iter()
+                .any(|prefix| request.uri().path().starts_with(prefix));
             let mut answer = Box::pin(serve(&cloud, request, peer)).await?;
+            if is_open {
+                answer = traced(answer).await;
+            }
             let settings = lock(&cloud.settings);
             if settings.clock_ahead != 0 {
                 let at = u64::try_from(settings.now()).unwrap_or(0);
@@ -71,6 +77,8 @@ enum Target {
     Api(&'static api::Route, &'static str, usize),
     Bytes(&'static str, fn(&Call) -> Answer),
     Part,
+    /// A form for an upload server of the Open platform.
+    Form(&'static str),
     Nowhere,
 }
 
@@ -88,6 +96,13 @@ fn target(cloud: &Inner, method: &Method, path: &str) -> Target {
     }
     if path.starts_with(storage::PREFIX) && method == Method::PUT {
         return Target::Part;
+    }
+    if method == Method::POST {
+        match path {
+            "/upload/v2/file/slice" => return Target::Form("open_slice"),
+            "/upload/v2/file/single/create" => return Target::Form("open_single"),
+            _ => {}
+        }
     }
     let tables = PREFIXES
         .iter()
@@ -136,13 +151,14 @@ async fn serve(cloud: &Inner, request: Request<Incoming>, peer: IpAddr) -> io::R
         Target::Api(route, ..) => (route.name, settings.latency),
         Target::Bytes(name, _) => (*name, settings.cdn_latency),
         Target::Part => ("put_part", settings.cdn_latency),
+        Target::Form(name) => (*name, settings.cdn_latency),
         Target::Nowhere => ("nowhere", settings.latency),
     };
     cloud.counters.count(name);
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
-    if matches!(target, Target::Api(..))
+    if matches!(target, Target::Api(..) | Target::Form(_))
         && let Some(refusal) = cloud.gate.pace(&settings, name, peer)
     {
         return Ok(refusal);
@@ -178,6 +194,11 @@ async fn serve(cloud: &Inner, request: Request<Incoming>, peer: IpAddr) -> io::R
         Target::Part => match cdn::leaked_token(&call) {
             Some(refusal) => refusal,
             None => storage::put(&call, body).await,
+        },
+        Target::Form(name) => match open_platform(call.headers()).or_else(|| open_token(&call)) {
+            Some(refusal) => refusal,
+            None if name == "open_slice" => api::open_upload::slice(&call, body).await,
+            None => api::open_upload::single(&call, body).await,
         },
         Target::Nowhere => page(404),
     };

@@ -19,4 +19,5 @@ mod rclone;
 mod replay;
 mod seeking;
 mod sequences;
+mod unit;
 mod write;

@@ -3,22 +3,32 @@
 use dav123::sim::Cloud;
 
 use crate::program::{Mounted, attempt, run};
-use crate::world::{PASSWORD, USER, World, account, options};
+use crate::world::kind::Kind;
+use crate::world::{PASSWORD, USER, World, options};
 
 /// A server that streams, in an upload mode.
 async fn world(mode: &str, fill: impl FnOnce(&Cloud)) -> World {
+    world_of(Kind::Account, mode, fill).await
+}
+
+/// The same with a mount of another kind.
+async fn world_of(kind: Kind, mode: &str, fill: impl FnOnce(&Cloud)) -> World {
     let sections = format!("[upload]\nmode = \"{mode}\"\n");
     World::start_with(options(), &sections, fill, |cloud| {
-        account(cloud, "/drive", "strategy = \"proxy\"")
+        kind.mount(cloud, "/drive", "strategy = \"proxy\"")
     })
     .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs litmus"]
-async fn litmus_passes_in_both_upload_modes() {
-    for mode in ["through", "back"] {
-        let world = world(mode, |_| {}).await;
+async fn litmus_passes_in_both_upload_modes_on_both_kinds_of_mount() {
+    let kinds = [Kind::Account, Kind::Open];
+    for (kind, mode) in kinds
+        .into_iter()
+        .flat_map(|kind| [(kind, "through"), (kind, "back")])
+    {
+        let world = world_of(kind, mode, |_| {}).await;
         let url = world.url("/drive/");
         // It leaves its logs where it is started.
         let here = tempfile::TempDir::new().unwrap();
@@ -28,7 +38,11 @@ async fn litmus_passes_in_both_upload_modes() {
         );
         let output = attempt("sh", &["-c", &command], b"");
         let said = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(said.matches(" 0 failed. 100.0%").count(), 5, "{mode}: {said}");
+        assert_eq!(
+            said.matches(" 0 failed. 100.0%").count(),
+            5,
+            "{kind:?} {mode}: {said}"
+        );
         // DELETE with a fragment: hyper drops it from the target before anybody sees it.
         let warnings = said.matches("WARNING").count();
         assert!(

@@ -1,11 +1,13 @@
 //! Tests through the front door: HTTP against the built server, in front of the simulated cloud.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+// The tests of writing are written once and made for each kind of mount.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::duplicate_mod, missing_docs)]
 
 #[path = "../world/mod.rs"]
 #[allow(dead_code)]
 mod world;
 
 mod arrows;
+mod by_open;
 mod codes;
 mod commands;
 mod connections;
@@ -14,12 +16,15 @@ mod delivery;
 mod direct;
 mod faults;
 mod governor;
+mod import;
 mod kill;
 mod listing;
 mod login;
 mod memory;
 mod metrics;
+mod mistakes;
 mod open;
+mod operation;
 mod outage;
 #[cfg(target_os = "linux")]
 mod outbound;
@@ -40,3 +45,6 @@ mod stale;
 mod status;
 mod worker;
 mod write;
+
+/// The kind of mount of the tests of writing; [`by_open`] has another.
+const KIND: world::kind::Kind = world::kind::Kind::Account;

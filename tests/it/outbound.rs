@@ -184,6 +184,7 @@ async fn the_address_may_come_from_the_environment() {
         server,
         dir,
         http: crate::world::client(),
+        kind: crate::world::kind::Kind::Account,
     };
     assert_eq!(world.members("/drive").await, ["/drive/a.txt"]);
     assert!(!proxy.targets().is_empty());

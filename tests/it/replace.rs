@@ -2,8 +2,8 @@
 
 use dav123::sim::{Cloud, Fault, FaultKind};
 
-use crate::world::{World, account, options};
-use crate::write::{put, world};
+use super::write::{put, world};
+use crate::world::{World, options};
 
 fn change(world: &World, method: &str, from: &str, to: &str) -> reqwest::RequestBuilder {
     world.request(method, from).header("destination", world.url(to))
@@ -41,9 +41,10 @@ async fn a_change_that_fails_puts_the_target_back() {
     let fails = || FaultKind::Code(5000.into(), "internal".to_owned());
     for delete in ["trash", "permanent"] {
         let world = World::start(options(), fill, |cloud| {
-            account(cloud, "/drive", &format!("delete = \"{delete}\""))
+            super::KIND.mount(cloud, "/drive", &format!("delete = \"{delete}\""))
         })
-        .await;
+        .await
+        .of(super::KIND);
         // The target's rename comes first, then the steps of the change itself.
         for (method, faults) in [
             ("MOVE", vec![Fault::once("move", fails())]),
@@ -58,7 +59,7 @@ async fn a_change_that_fails_puts_the_target_back() {
             ),
         ] {
             let what = format!("{method} {faults:?} {delete}");
-            faults.into_iter().for_each(|fault| world.cloud.fault(fault));
+            faults.into_iter().for_each(|fault| world.fault(fault));
             let answer = change(&world, method, "/drive/new.txt", "/drive/in/old.txt");
             let status = answer.send().await.unwrap().status();
             assert!(status.is_server_error() || status == 403, "{what}: {status}");
@@ -76,8 +77,8 @@ async fn a_change_that_fails_puts_the_target_back() {
 async fn what_cannot_be_put_back_is_named() {
     let world = world("through", fill).await;
     let fails = || FaultKind::Code(5000.into(), "internal".to_owned());
-    world.cloud.fault(Fault::forever("rename", fails()).after(1));
-    world.cloud.fault(Fault::forever("move", fails()));
+    world.fault(Fault::forever("rename", fails()).after(1));
+    world.fault(Fault::forever("move", fails()));
     let answer = change(&world, "MOVE", "/drive/new.txt", "/drive/in/old.txt");
     let text = answer.send().await.unwrap().text().await.unwrap();
     let names = world.cloud.names("/in").unwrap();
@@ -95,9 +96,7 @@ async fn what_cannot_be_put_back_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_file_takes_the_one_it_replaces_with_it() {
     let world = world("back", fill).await;
-    world
-        .cloud
-        .fault(Fault::forever("upload_request", FaultKind::Status(502, None)));
+    world.fault(Fault::forever("upload_request", FaultKind::Status(502, None)));
     assert_eq!(put(&world, "/drive/in/old.txt", "newer").await, 204);
     let moved = change(&world, "MOVE", "/drive/in/old.txt", "/drive/in/moved.txt");
     assert_eq!(moved.send().await.unwrap().status(), 201);

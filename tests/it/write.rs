@@ -9,17 +9,19 @@ use base64::engine::general_purpose::STANDARD;
 use dav123::sim::{Cloud, Fault, FaultKind};
 use md5::{Digest, Md5};
 
-use crate::world::{PASSWORD, USER, World, account, eventually, options};
+use crate::world::{PASSWORD, USER, World, eventually, options};
 
 pub async fn world(mode: &str, fill: impl FnOnce(&Cloud)) -> World {
     let sections = format!("[upload]\nmode = \"{mode}\"\n");
     let mut options = options();
     // Small parts, so that a test of many parts stays small.
     options.settings.slice_size = Some(64 * 1024);
+    options.settings.open_checks = 0;
     World::start_with(options, &sections, fill, |cloud| {
-        account(cloud, "/drive", "strategy = \"proxy\"")
+        super::KIND.mount(cloud, "/drive", "strategy = \"proxy\"")
     })
     .await
+    .of(super::KIND)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -197,7 +199,7 @@ async fn every_failure_of_an_upload_is_bridged_or_said_and_the_old_file_stays() 
             cloud.add_file("/a.bin", "old");
         })
         .await;
-        world.cloud.fault(Fault::once(at, kind.clone()));
+        world.fault(Fault::once(at, kind.clone()));
         let status = put(&world, "/drive/a.bin", bytes.clone()).await;
         let stored = world.cloud.read("/a.bin").unwrap();
         match status {
@@ -424,10 +426,12 @@ async fn files_are_copied_from_a_share_into_the_drive() {
             ..Default::default()
         };
         let key = cloud.add_share(&["/shared"], sharing);
-        account(cloud, "/drive", "") + &crate::world::share(cloud, "/s", &key, "")
+        super::KIND.mount(cloud, "/drive", "") + &crate::world::share(cloud, "/s", &key, "")
     };
     for instant in [true, false] {
-        let world = World::start_with(options(), sections, fill, mounts).await;
+        let world = World::start_with(options(), sections, fill, mounts)
+            .await
+            .of(super::KIND);
         // Without instant upload the bytes go through the spool.
         world.cloud.settings().instant_upload = instant;
         let copy = world
@@ -452,7 +456,9 @@ async fn what_is_written_through_one_mount_shows_in_the_other_of_the_same_accoun
         options(),
         "",
         |_| {},
-        |cloud| account(cloud, "/one", "") + &account(cloud, "/two", "strategy = \"proxy\""),
+        |cloud| {
+            super::KIND.mount(cloud, "/one", "") + &super::KIND.mount(cloud, "/two", "strategy = \"proxy\"")
+        },
     )
     .await;
     assert_eq!(world.propfind("/two", "1").await.0, 207);

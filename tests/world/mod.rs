@@ -1,5 +1,6 @@
 //! A simulated cloud, the built server in a process of its own, and a raw client. Everything on port 0.
 
+pub mod kind;
 pub mod pair;
 #[cfg(target_os = "linux")]
 pub mod proxy;
@@ -30,6 +31,8 @@ pub struct World {
     pub dir: TempDir,
     /// Follows no redirect.
     pub http: reqwest::Client,
+    /// Whose endpoints [`World::calls`] and [`World::fault`] mean.
+    pub kind: kind::Kind,
 }
 
 impl World {
@@ -69,6 +72,7 @@ impl World {
             server,
             dir,
             http: client(),
+            kind: kind::Kind::Account,
         }
     }
 
@@ -196,8 +200,8 @@ impl World {
     }
 
     /// How often the cloud's endpoint was called.
-    pub fn calls(&self, endpoint: &str) -> u64 {
-        self.cloud.counters().get(endpoint)
+    pub fn calls(&self, endpoint: &'static str) -> u64 {
+        self.cloud.counters().get(self.kind.named(endpoint))
     }
 }
 
@@ -306,6 +310,15 @@ pub fn account(cloud: &Cloud, path: &str, more: &str) -> String {
     let (phone, password) = (&cloud.options().phone, &cloud.options().password);
     format!(
         "[[mount]]\npath = \"{path}\"\nkind = \"account\"\nusername = \"{phone}\"\npassword = \"{password}\"\n{more}\n{}",
+        endpoints(cloud)
+    )
+}
+
+/// A mount of the Open platform with more lines (before its endpoints).
+pub fn open(cloud: &Cloud, path: &str, more: &str) -> String {
+    let (id, secret) = (&cloud.options().client_id, &cloud.options().client_secret);
+    format!(
+        "[[mount]]\npath = \"{path}\"\nkind = \"open\"\nclient_id = \"{id}\"\nclient_secret = \"{secret}\"\n{more}\n{}",
         endpoints(cloud)
     )
 }

@@ -160,6 +160,24 @@ fn the_examples_of_the_contract_are_read() {
 }
 
 #[test]
+fn an_open_mount_may_ask_for_paid_links() {
+    let open = |more: &str| {
+        let text = format!("{USER}[[mount]]\npath = \"/\"\nkind = \"open\"\naccess_token = \"t\"\n{more}");
+        match &read(&text).unwrap().mounts[0].source {
+            Source::Open(open) => open.clone(),
+            _ => panic!(),
+        }
+    };
+    assert!(open("").paid_links.is_none() && open("link = \"download\"").paid_links.is_none());
+    assert_eq!(open("delete = \"permanent\"").delete, Delete::Permanent);
+    let paid = open("link = \"direct\"\nprivate_key = \"k\"\nvalid_for = \"2h\"")
+        .paid_links
+        .unwrap();
+    assert_eq!(paid.valid_for, Duration::from_secs(7200));
+    assert!(paid.private_key.is_some());
+}
+
+#[test]
 fn what_is_absent_has_the_default_of_the_contract() {
     let text = format!("{USER}[[mount]]\npath = \"/\"\nkind = \"account\"\naccess_token = \"t\"\n");
     let config = read(&text).unwrap();

@@ -238,7 +238,7 @@ fn every_wrong_value_of_a_mount_is_named_with_line_and_key() {
             "access_token = \"t\"\ndelete = \"trash\"\naccess = \"read-write\"\n",
             &[
                 "8: mount.access_token: this key is for kind \"account\" or \"open\"; this mount has kind \"share\"",
-                "9: mount.delete: this key is for kind \"account\"; this mount has kind \"share\"",
+                "9: mount.delete: this key is for kind \"account\" or \"open\"; this mount has kind \"share\"",
                 "10: mount.access: a mount of kind \"share\" can only be read; expected \"read-only\"",
             ],
         ),
@@ -339,6 +339,14 @@ fn every_wrong_value_of_a_mount_is_named_with_line_and_key() {
             &[
                 "8: mount.links_file: links is given already on line 7; keep one of links or links_file",
                 "9: mount.uid: 0 is out of range; expected a whole number, 1 or more",
+            ],
+        ),
+        (
+            "path = \"/o\"\nkind = \"open\"\naccess_token = \"t\"\n",
+            "private_key = \"k\"\nlink = \"paid\"\n",
+            &[
+                "8: mount.private_key: this key needs link = \"direct\" beside it",
+                "9: mount.link: unknown way to read files \"paid\"; expected \"download\" or \"direct\"",
             ],
         ),
         (
@@ -452,7 +460,7 @@ fn errors_of_syntax_name_file_and_line_and_show_no_value() {
 fn a_file_that_is_not_there_is_named() {
     let error = load(Path::new("/nowhere/dav.toml")).unwrap_err().to_string();
     assert!(
-        error.starts_with("/nowhere/dav.toml: cannot be read (No such file"),
+        error.starts_with("/nowhere/dav.toml: there is no such file; copy dav.example.toml"),
         "{error}"
     );
 }

@@ -15,7 +15,7 @@ impl Account {
             let here = row.parent.is_none_or(|at| Id(at) == parent);
             entry(row).kind == Kind::Folder && here
         };
-        let row = match self.web.make_folder(parent.0, name).await {
+        let row = match self.calls.make_folder(parent, name).await {
             Ok(id) => {
                 let looks_right = |row: Option<&Row>| row.is_some_and(is_folder);
                 self.row_when(Id(id), looks_right).await?.filter(is_folder)
@@ -40,7 +40,7 @@ impl Account {
 
     /// Removes a file or folder, and proves that it is gone from its folder.
     pub(super) async fn remove(&self, id: Id, parent: Id, delete: Delete) -> Result<(), Error> {
-        let trashed = self.web.trash(id.0).await;
+        let trashed = self.calls.trash(id).await;
         if let Err(error) = &trashed
             && !error.is_unclear()
             && !matches!(error.reason, Reason::NotFound(_))
@@ -75,7 +75,7 @@ impl Account {
 
     /// Deletes what is in the recycle bin.
     async fn delete_trashed(&self, id: Id) -> Result<(), Error> {
-        let Err(error) = self.web.delete(id.0).await else {
+        let Err(error) = self.calls.delete(id).await else {
             return Ok(());
         };
         // It may be gone all the same.

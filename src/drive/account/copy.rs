@@ -1,13 +1,14 @@
 //! Copies that move no bytes: a file by its MD5 as an instant upload, which takes the wanted name; where
 //! 123pan refuses that, by its own copy task; a folder file by file.
 
+use super::calls::Offered;
 use super::proof::Wanted;
 use super::relocate::Place;
 use super::staging::Staging;
 use super::{Account, name};
 use crate::drive::{Entry, Error, ErrorKind, Id};
 use crate::pan::kept::hex;
-use crate::pan::web::upload::{Offer, Offered};
+use crate::pan::web::upload::Offer;
 
 impl Account {
     /// Copies a file or folder; see [`crate::drive::Drive::copy`].
@@ -61,9 +62,9 @@ impl Account {
             etag: &hex(&md5),
             replace: false,
         };
-        match self.offer(&offer, &wanted).await? {
+        match self.offer(offer, &wanted).await? {
             Offered::Reused(id) => Ok(Some(self.proved(id.map(Id), &wanted).await?)),
-            Offered::Session(_) | Offered::Credentials => Ok(None),
+            Offered::Wanted(_) | Offered::Refused(_) => Ok(None),
         }
     }
 }

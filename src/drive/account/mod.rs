@@ -1,9 +1,10 @@
-//! The drive of an account: everything a signed-in user has (API page 5 and 6).
+//! The drive of an account: everything a signed-in user has, by one API or the other ([`calls`]).
 //!
 //! What changes something is never believed: an answer may be lost although the call was carried out,
 //! and a success may have done nothing, or something else (questions 7, 8, 16 and 21). So every change
 //! ends with a look at the row it is about ([`proof`]), and an unclear failure too.
 
+pub(super) mod calls;
 mod change;
 mod copy;
 mod folder;
@@ -19,16 +20,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::added::added;
-use super::listing::{RowLister, Source};
+use super::listing::RowLister;
 use super::{
     Begun, Capability, Drive, DriveFuture, Entry, Error, ErrorKind, Governor, Id, Link, LinkWish, Lister,
-    NewFile, Quota, rows,
+    NewFile, Quota,
 };
 use crate::config::Delete;
 use crate::pan::pace::scaled;
-use crate::pan::relay::FinalLink;
-use crate::pan::web::Web;
-use crate::pan::web::download::FileRef;
+
+use self::calls::Calls;
 
 /// An account, or a folder of it.
 pub struct AccountDrive {
@@ -42,15 +42,17 @@ pub struct AccountDrive {
 /// what must not be cut off can run on its own.
 #[derive(Clone)]
 struct Account {
-    web: Arc<Web>,
+    calls: Arc<dyn Calls>,
 }
 
 impl AccountDrive {
-    /// A drive over an account's client, which all mounts of the account share. `root` is shown as
+    /// A drive over a client, which all mounts of the account share. `root` is shown as
     /// the mount's root; `identity` names the account, see [`Drive::identity`].
-    pub fn new(web: Arc<Web>, root: i64, identity: impl Into<String>) -> Self {
+    pub fn new(calls: impl Calls + 'static, root: i64, identity: impl Into<String>) -> Self {
         Self {
-            account: Account { web },
+            account: Account {
+                calls: Arc::new(calls),
+            },
             root: Id(root),
             delete: Delete::Trash,
             identity: identity.into(),
@@ -75,21 +77,12 @@ impl AccountDrive {
 
 impl Account {
     fn list(&self, folder: Id) -> RowLister {
-        RowLister::new(self.pages(folder))
-    }
-
-    /// The pages of a folder, by number.
-    fn pages(&self, folder: Id) -> Source {
-        let web = Arc::clone(&self.web);
-        Box::new(move |page| {
-            let web = Arc::clone(&web);
-            Box::pin(async move { Ok(web.list(folder.0, page).await?) })
-        })
+        RowLister::new(self.calls.pages(folder))
     }
 
     /// Waits for a time at the built-in pace.
     async fn pause(&self, time: Duration) {
-        tokio::time::sleep(scaled(time, self.web.endpoints().rate)).await;
+        tokio::time::sleep(scaled(time, self.calls.rate())).await;
     }
 }
 
@@ -118,20 +111,22 @@ impl Drive for AccountDrive {
     }
 
     fn list_added<'a>(&'a self, folder: Id, known: &'a [Entry]) -> DriveFuture<'a, Option<Vec<Entry>>> {
-        Box::pin(async move { added(&self.account.pages(folder), known).await })
+        Box::pin(async move {
+            let calls = &self.account.calls;
+            if !calls.newest_first() {
+                return Ok(None);
+            }
+            added(&calls.pages(folder), known).await
+        })
     }
 
-    /// Two calls. The drive knows one way to a link only, so a refused one is asked for anew.
-    fn link<'a>(&'a self, file: &'a Entry, _wish: LinkWish) -> DriveFuture<'a, Link> {
-        Box::pin(async move {
-            let found = with_file(file, async |file| self.account.web.link(&file).await).await?;
-            Ok(link(found))
-        })
+    fn link<'a>(&'a self, file: &'a Entry, wish: LinkWish) -> DriveFuture<'a, Link> {
+        self.account.calls.link(file, wish)
     }
 
     fn quota(&self) -> DriveFuture<'_, Option<Quota>> {
         Box::pin(async {
-            let info = self.account.web.user_info().await?;
+            let info = self.account.calls.user_info().await?;
             Ok(Some(Quota {
                 used: info.used(),
                 total: info.total(),
@@ -141,17 +136,17 @@ impl Drive for AccountDrive {
 
     fn sign_in(&self) -> DriveFuture<'_, ()> {
         Box::pin(async {
-            self.account.web.user_info().await?;
+            self.account.calls.user_info().await?;
             Ok(())
         })
     }
 
     fn governor(&self) -> Governor {
-        Governor::of(self.account.web.session())
+        Governor::of(self.account.calls.session())
     }
 
     fn resume(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
-        Box::pin(self.account.web.session().resume())
+        Box::pin(self.account.calls.session().resume())
     }
 
     /// Two calls.
@@ -192,36 +187,6 @@ impl fmt::Debug for AccountDrive {
             .field("root", &self.root)
             .field("delete", &self.delete)
             .finish_non_exhaustive()
-    }
-}
-
-/// Asks for the link of an entry.
-pub(super) async fn with_file<T>(
-    entry: &Entry,
-    ask: impl AsyncFnOnce(FileRef<'_>) -> Result<T, crate::pan::Error>,
-) -> Result<T, Error> {
-    if entry.is_folder() {
-        return Err(Error::new(ErrorKind::IsAFolder, "A folder has no bytes."));
-    }
-    let (etag, s3_key_flag) = rows::link_keys(entry);
-    let file = FileRef {
-        id: entry.id.0,
-        name: &entry.name,
-        size: entry.size.unwrap_or(0),
-        etag: &etag,
-        s3_key_flag,
-    };
-    Ok(ask(file).await?)
-}
-
-/// A link of the web API. It is bound to the network that asked, and to a Referer (API page 5.8).
-pub(super) fn link(found: FinalLink) -> Link {
-    Link {
-        until: found.until(),
-        url: found.url,
-        referers: found.referers,
-        headers: Vec::new(),
-        open_to_all: false,
     }
 }
 

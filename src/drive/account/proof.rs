@@ -1,7 +1,7 @@
 //! Looking at what is stored: after every change, and after every call whose fate is unclear.
 //!
 //! A row is read by its id where that is known, which costs one call whatever the folder's size; else
-//! the folder is listed, newest first, until the row is found. Search is never used: its index lags
+//! the folder is listed until the row is found. Search is never used: its index lags
 //! behind (API page 5.5).
 
 use std::time::Duration;
@@ -24,6 +24,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(500);
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Most pages of a folder that are read for one row.
 const PAGES: u32 = 10_000;
+/// The same while it is awaited, where the API gives pages in no known order.
+const PAGES_SOON: u32 = 5;
 /// `Next` of the last page.
 pub(super) const END: &str = "-1";
 
@@ -54,7 +56,7 @@ impl Wanted {
 impl Account {
     /// The row of an id, also of one in the recycle bin; `None` where there is none.
     pub(super) async fn any_row(&self, id: Id) -> Result<Option<Row>, pan::Error> {
-        match self.web.info(id.0).await {
+        match self.calls.info(id).await {
             Ok(row) => Ok(Some(row)),
             Err(error) if matches!(error.reason, Reason::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
@@ -96,24 +98,21 @@ impl Account {
     }
 
     /// The newest row of a folder that is as wanted.
-    pub(super) async fn find(
-        &self,
-        folder: Id,
-        wanted: impl Fn(&Row) -> bool,
-    ) -> Result<Option<Row>, pan::Error> {
+    pub(super) async fn find(&self, folder: Id, wanted: impl Fn(&Row) -> bool) -> Result<Option<Row>, Error> {
         self.find_in(folder, PAGES, wanted).await
     }
 
     /// A row that may come a little late: as long as it is awaited only the first page is read, where
-    /// new ids are; in the end the whole folder.
+    /// new ids are, or some pages where they may be on any; in the end the whole folder.
     pub(super) async fn find_soon(
         &self,
         folder: Id,
         looks: u32,
         wanted: impl Fn(&Row) -> bool,
-    ) -> Result<Option<Row>, pan::Error> {
+    ) -> Result<Option<Row>, Error> {
+        let pages = if self.calls.newest_first() { 1 } else { PAGES_SOON };
         for look in 1..looks {
-            let row = self.find_in(folder, 1, &wanted).await?;
+            let row = self.find_in(folder, pages, &wanted).await?;
             if row.is_some() {
                 return Ok(row);
             }
@@ -127,9 +126,10 @@ impl Account {
         folder: Id,
         pages: u32,
         wanted: impl Fn(&Row) -> bool,
-    ) -> Result<Option<Row>, pan::Error> {
+    ) -> Result<Option<Row>, Error> {
+        let source = self.calls.pages(folder);
         for page in 1..=pages {
-            let found = self.web.list(folder.0, page).await?;
+            let found = source(page).await?;
             let last = found.next == END || found.rows.is_empty();
             let row = found.rows.into_iter().find(|row| !row.trashed && wanted(row));
             if row.is_some() || last {

@@ -145,8 +145,8 @@ impl Account {
     /// One step; where its fate is unclear the row tells it.
     async fn step(&self, id: Id, step: &Step) -> Result<(), pan::Error> {
         let result = match step {
-            Step::Rename(name) => self.web.rename(id.0, name).await,
-            Step::Move(folder) => self.web.move_into(id.0, folder.0).await,
+            Step::Rename(name) => self.calls.rename(id, name).await,
+            Step::Move(folder) => self.calls.move_into(id, *folder).await,
         };
         let Err(error) = result else { return Ok(()) };
         if !error.is_unclear() {
@@ -217,7 +217,7 @@ impl Account {
 
     /// Whether one page shows that a folder has no such name.
     async fn is_surely_free(&self, folder: Id, name: &str) -> Result<bool, Error> {
-        let page = self.web.list(folder.0, 1).await?;
+        let page = (self.calls.pages(folder))(1).await?;
         let whole = page.next == END || page.rows.is_empty();
         // Whether 123pan tells names of other case apart is not known (question 9).
         let lower = name.to_lowercase();

@@ -52,7 +52,7 @@ impl Staging {
             parent: from.0,
         };
         let account = &self.account;
-        let unclear = match account.web.copy_into(&original, folder.0).await {
+        let unclear = match account.calls.copy_into(original, folder).await {
             Ok(None) => None,
             Ok(Some(task)) => {
                 account.wait_for(&task).await?;
@@ -120,7 +120,7 @@ impl Account {
     async fn wait_for(&self, task: &Task) -> Result<(), Error> {
         let (mut pause, longest) = PAUSES;
         for _ in 0..POLLS {
-            if self.web.copy_done(task).await? {
+            if self.calls.copy_done(task).await? {
                 return Ok(());
             }
             self.pause(pause).await;

@@ -1,7 +1,8 @@
-//! New files (API page 6): offered by their MD5, sent where the bytes are wanted, proved in the end.
+//! New files (API page 6 and 8.3): offered by their MD5, sent where the bytes are wanted, proved in the end.
 
 use std::sync::Arc;
 
+use super::calls::{Offered, Sending};
 use super::proof::{LOOKS, LOOKS_PATIENT, Wanted};
 use super::{Account, name};
 use crate::drive::{Begun, Content, DriveFuture, Entry, Error, ErrorKind, Id, NewFile, Retry, Upload};
@@ -9,18 +10,20 @@ use crate::pan;
 use crate::pan::Reason;
 use crate::pan::http::HttpError;
 use crate::pan::kept::hex;
-use crate::pan::web::storage::Source;
-use crate::pan::web::upload::{Offer, Offered, PARTS_MAX, Session};
+use crate::pan::parts::Reader;
+use crate::pan::web::upload::Offer;
 
 /// How often an offer is made whose fate is unclear.
 const OFFERS: u32 = 3;
+/// How often a question after a completed upload may stay unanswered.
+const QUESTIONS: u32 = 3;
 /// The service's words for a full drive; no source gives the code.
 const FULL: [&str; 3] = ["空间不足", "容量不足", "空间已满"];
 
 /// An upload that waits for its bytes.
 struct AccountUpload {
     account: Account,
-    session: Session,
+    sending: Box<dyn Sending>,
     wanted: Wanted,
     /// The file that is replaced keeps its id.
     replaces: Option<Id>,
@@ -44,22 +47,15 @@ impl Account {
             replace: file.replaces.is_some(),
         };
         let replaces = file.replaces.as_ref().map(|entry| entry.id);
-        match self.offer(&offer, &wanted).await? {
+        match self.offer(offer, &wanted).await? {
             Offered::Reused(id) => {
                 let id = id.map(Id).or(replaces);
                 Ok(Begun::Done(self.proved(id, &wanted).await?))
             }
-            Offered::Credentials => Err(Error::new(
-                ErrorKind::Unsupported,
-                "123pan wants this upload through an S3 client with credentials, which dav123 does not speak: please report it, and upload this file on the web page meanwhile.",
-            )),
-            Offered::Session(session) if session.parts() > PARTS_MAX => Err(Error::new(
-                ErrorKind::TooLarge,
-                format!("This file would need more than the {PARTS_MAX} parts that 123pan takes."),
-            )),
-            Offered::Session(session) => Ok(Begun::Wanted(Box::new(AccountUpload {
+            Offered::Refused(error) => Err(error),
+            Offered::Wanted(sending) => Ok(Begun::Wanted(Box::new(AccountUpload {
                 account: self.clone(),
-                session,
+                sending,
                 wanted,
                 replaces,
             }))),
@@ -68,10 +64,10 @@ impl Account {
 
     /// Makes an offer. Where its fate is unclear the file may be there; else it is made again: an
     /// offer that was not taken leaves nothing behind.
-    pub(super) async fn offer(&self, offer: &Offer<'_>, wanted: &Wanted) -> Result<Offered, Error> {
+    pub(super) async fn offer(&self, offer: Offer<'_>, wanted: &Wanted) -> Result<Offered, Error> {
         let mut offers = 1;
         loop {
-            match self.web.offer(offer).await {
+            match self.calls.offer(offer).await {
                 Err(error) if error.is_unclear() && offers < OFFERS => {
                     offers += 1;
                     if let Some(row) = self.find(wanted.parent, |row| wanted.is(row)).await? {
@@ -92,38 +88,48 @@ impl Upload for AccountUpload {
                 let what = "The bytes in the spool are not those that were announced: send the file again.";
                 return Err(Error::new(ErrorKind::ChecksumMismatch, what));
             }
-            let source: Source = Arc::new(move |offset, length| content.read(offset, length));
-            let web = &self.account.web;
-            web.send_parts(&self.session, &source, parts)
-                .await
-                .map_err(upload_error)?;
+            let source: Reader = Arc::new(move |offset, length| content.read(offset, length));
+            self.sending.send(&source, parts).await.map_err(upload_error)?;
             self.complete().await
         })
     }
 }
 
 impl AccountUpload {
-    /// Completes once. Whatever is answered, the stored row decides.
+    /// Completes; whatever is answered, the stored row decides. Made again only by an API where that is a question.
     async fn complete(&self) -> Result<Entry, Error> {
         let account = &self.account;
-        match account.web.complete(&self.session).await {
-            Ok(Some(row)) => {
-                let id = Some(Id(row.id)).filter(|id| id.0 > 0);
-                account.proved(id.or(self.replaces), &self.wanted).await
+        let mut unclear = 0;
+        loop {
+            match self.sending.complete().await {
+                Ok(Some(id)) => {
+                    let id = Some(Id(id)).filter(|id| id.0 > 0);
+                    return account.proved(id.or(self.replaces), &self.wanted).await;
+                }
+                Ok(None) => return self.stored(LOOKS).await?.ok_or_else(|| {
+                    Error::new(
+                        ErrorKind::Nonsense,
+                        "123pan says that the upload is complete, but it has stored nothing: send the file again.",
+                    )
+                }),
+                Err(error) if error.is_unclear() => {
+                    unclear += 1;
+                    // The parts of a large file may still be put together.
+                    let late = error.reason == Reason::Http(HttpError::Timeout);
+                    let looks = if late { LOOKS_PATIENT } else { LOOKS };
+                    if let Some(entry) = self.stored(looks).await? {
+                        return Ok(entry);
+                    }
+                    if late || unclear == QUESTIONS || !self.sending.complete_is_a_question() {
+                        return Err(error.into());
+                    }
+                }
+                // The question before may have been the last.
+                Err(error) if unclear > 0 => {
+                    return self.stored(LOOKS).await?.ok_or_else(|| upload_error(error));
+                }
+                Err(error) => return Err(upload_error(error)),
             }
-            Ok(None) => self.stored(LOOKS).await?.ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Nonsense,
-                    "123pan says that the upload is complete, but it has stored nothing: send the file again.",
-                )
-            }),
-            Err(error) if error.is_unclear() => {
-                // The parts of a large file may still be put together.
-                let late = error.reason == Reason::Http(HttpError::Timeout);
-                let looks = if late { LOOKS_PATIENT } else { LOOKS };
-                self.stored(looks).await?.ok_or_else(|| error.into())
-            }
-            Err(error) => Err(upload_error(error)),
         }
     }
 

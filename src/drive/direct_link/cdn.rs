@@ -147,14 +147,18 @@ impl Cdn {
         if self.refusal_told.swap(true, Ordering::Relaxed) {
             return;
         }
-        let line = file.line;
+        // Line 0: the link was asked of 123pan.
+        let which = match file.line {
+            0 => "of a file".to_owned(),
+            line => format!("of line {line} of the direct links"),
+        };
         if self.signer.is_some() {
             tracing::warn!(
-                "The CDN refuses the signed link of line {line} of the direct links: check private_key, uid and this machine's clock."
+                "The CDN refuses the signed link {which}: check private_key, uid and this machine's clock."
             );
         } else {
             tracing::warn!(
-                "The CDN refuses the unsigned link of line {line} of the direct links: set private_key to the key of 123pan's direct-link page."
+                "The CDN refuses the unsigned link {which}: set private_key to the key of 123pan's direct-link page."
             );
         }
     }

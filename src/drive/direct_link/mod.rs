@@ -8,9 +8,12 @@
 mod cdn;
 mod facts;
 mod form;
+mod paid;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use self::paid::PaidLinks;
 
 use self::cdn::{Cdn, unix_now};
 use self::facts::{FactTable, Timing};
@@ -151,38 +154,7 @@ impl Lister for DirectLister {
 impl Inner {
     async fn link(&self, id: Id, wish: LinkWish) -> Result<Link, Error> {
         let (node, file) = self.file(id)?;
-        let expires = match self.cdn.signer() {
-            None => unix_now().saturating_add(UNSIGNED_VALID),
-            Some(_) => {
-                match &wish.refused {
-                    Some(refused) => self.cdn.refused(refused.expose(), &file.url),
-                    None => {
-                        let Timing { probe, retry, .. } = self.timing;
-                        self.cdn.settle_form(&node.name, file, probe, retry).await;
-                    }
-                }
-                unix_now().saturating_add(self.lifetime(wish.at_least).as_secs())
-            }
-        };
-        let url = self.cdn.url(&file.url, expires).map_err(cannot_sign)?;
-        let until = UNIX_EPOCH
-            .checked_add(Duration::from_secs(expires))
-            .ok_or_else(|| Error::new(ErrorKind::Unsupported, "A link cannot live that long."))?;
-        Ok(Link {
-            url,
-            until,
-            referers: Vec::new(),
-            headers: Vec::new(),
-            open_to_all: true,
-        })
-    }
-
-    /// The configured validity, or the wished one with a margin where that is longer.
-    fn lifetime(&self, at_least: Duration) -> Duration {
-        if at_least.is_zero() {
-            return self.valid_for;
-        }
-        self.valid_for.max(at_least.saturating_add(MARGIN))
+        handed_out(&self.cdn, &node.name, file, self.timing, self.valid_for, &wish).await
     }
 
     fn node(&self, id: Id) -> Result<&Node, Error> {
@@ -227,6 +199,49 @@ impl Inner {
             locator: Arc::clone(&self.no_locator),
         })
     }
+}
+
+/// The link of a file, signed where there is a key.
+async fn handed_out(
+    cdn: &Cdn,
+    name: &str,
+    file: &FileLine,
+    timing: Timing,
+    valid_for: Duration,
+    wish: &LinkWish,
+) -> Result<Link, Error> {
+    let expires = match cdn.signer() {
+        None => unix_now().saturating_add(UNSIGNED_VALID),
+        Some(_) => {
+            match &wish.refused {
+                Some(refused) => cdn.refused(refused.expose(), &file.url),
+                None => {
+                    let Timing { probe, retry, .. } = timing;
+                    cdn.settle_form(name, file, probe, retry).await;
+                }
+            }
+            unix_now().saturating_add(lifetime(valid_for, wish.at_least).as_secs())
+        }
+    };
+    let url = cdn.url(&file.url, expires).map_err(cannot_sign)?;
+    let until = UNIX_EPOCH
+        .checked_add(Duration::from_secs(expires))
+        .ok_or_else(|| Error::new(ErrorKind::Unsupported, "A link cannot live that long."))?;
+    Ok(Link {
+        url,
+        until,
+        referers: Vec::new(),
+        headers: Vec::new(),
+        open_to_all: true,
+    })
+}
+
+/// The configured validity, or the wished one with a margin where that is longer.
+fn lifetime(valid_for: Duration, at_least: Duration) -> Duration {
+    if at_least.is_zero() {
+        return valid_for;
+    }
+    valid_for.max(at_least.saturating_add(MARGIN))
 }
 
 fn cannot_sign(error: SignError) -> Error {

@@ -1,13 +1,15 @@
 //! The Open platform: 123pan's documented developer API (API page 8). No signature, a token by
 //! client id and secret, a pace of its own for each endpoint.
 
-use std::time::Duration;
+pub mod change;
+pub mod paces;
+pub mod upload;
 
 use http::{HeaderMap, HeaderValue, Method, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::call::{ANSWER_LIMIT, Caller};
@@ -27,21 +29,20 @@ use crate::config::Endpoints;
 pub const TOKEN_CALL: &str = "api/v1/access_token";
 const LIST: &str = "api/v2/file/list";
 const DOWNLOAD: &str = "api/v1/file/download_info";
+const DIRECT_LINK: &str = "api/v1/direct-link/url";
 const USER: &str = "api/v1/user/info";
 /// Rows asked for in one page, the most there are.
 const PAGE_SIZE: u32 = 100;
 /// `lastFileId` of the last page.
 const END: i64 = -1;
-/// Below what free developers may call (API page 8.4): 3 lists, 5 links, 1 user info a second.
-const PACES: [(&str, Duration); 3] = [
-    (LIST, Duration::from_millis(334)),
-    (DOWNLOAD, Duration::from_millis(200)),
-    (USER, Duration::from_millis(1000)),
-];
+/// Code 1 has many meanings; this word tells that a name is taken (API page 2.4).
+const SAME_NAME: &str = "同名";
 
 /// A client of the Open platform: one developer's token.
 #[derive(Debug)]
 pub struct Open {
+    http: Client,
+    endpoints: Endpoints,
     caller: Caller,
     relay: Relay,
 }
@@ -97,6 +98,7 @@ pub async fn access_token(
         url: format!("{}/{TOKEN_CALL}", endpoints.open.trim_end_matches('/')),
         headers,
         body: Some(body.to_string().into()),
+        ..Request::default()
     };
     let answer = http
         .ask(request, ANSWER_LIMIT)
@@ -119,17 +121,25 @@ fn identity() -> HeaderMap {
 impl Open {
     /// A client for a session.
     pub fn new(http: Client, endpoints: &Endpoints, session: Session) -> Self {
-        for (endpoint, interval) in PACES {
-            session.gates().set(endpoint, interval);
-        }
+        paces::set(session.gates(), false);
         let caller = Caller::new(
             http.clone(),
             session,
             std::slice::from_ref(&endpoints.open),
             endpoints.rate,
         );
-        let relay = Relay::new(http, endpoints, std::sync::Arc::default());
-        Self { caller, relay }
+        let relay = Relay::new(http.clone(), endpoints, std::sync::Arc::default());
+        Self {
+            http,
+            endpoints: endpoints.clone(),
+            caller,
+            relay,
+        }
+    }
+
+    /// Where it calls.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
     /// Whose calls these are.
@@ -168,12 +178,28 @@ impl Open {
         self.relay.follow_params(DOWNLOAD, &answer.url, size).await
     }
 
-    /// The account's space.
+    /// The account's space. It tells, too, whether it is a member's, which may call more often.
     ///
     /// # Errors
     /// See [`Reason`].
     pub async fn user_info(&self) -> Result<UserInfo, Error> {
-        self.get(USER, &[]).await
+        let info: UserInfo = self.get(USER, &[]).await?;
+        paces::set(self.session().gates(), info.member);
+        Ok(info)
+    }
+
+    /// The unsigned direct link of a file; its traffic is paid for (API page 9.1).
+    ///
+    /// # Errors
+    /// [`Reason::Refused`] where the file is in no direct-link space; see [`Reason`].
+    pub async fn direct_link(&self, id: i64) -> Result<SecretString, Error> {
+        #[derive(Deserialize)]
+        struct Data {
+            #[serde(default)]
+            url: SecretString,
+        }
+        let data: Data = self.get(DIRECT_LINK, &[("fileID", id.to_string())]).await?;
+        Ok(data.url)
     }
 
     async fn get<T: DeserializeOwned>(
@@ -196,6 +222,39 @@ impl Open {
             })
         };
         self.caller.call(path, true, prepare).await
+    }
+
+    /// A POST that asks and changes nothing.
+    async fn ask<T: DeserializeOwned>(&self, path: &'static str, body: &Value) -> Result<T, Error> {
+        let prepare = |base: &str| Ok(json_request(Method::POST, base, path, body));
+        self.caller.call(path, true, prepare).await
+    }
+
+    /// A call that changes something: not made again while it is unclear whether it was carried out.
+    async fn change<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        path: &'static str,
+        body: &Value,
+    ) -> Result<T, Error> {
+        let prepare = |base: &str| Ok(json_request(method.clone(), base, path, body));
+        let result = self.caller.call(path, false, prepare).await;
+        result.map_err(|error: Error| match error.reason {
+            Reason::Refused(said) if said.text.contains(SAME_NAME) => Error::new(path, Reason::Exists(said)),
+            reason => Error::new(path, reason),
+        })
+    }
+}
+
+fn json_request(method: Method, base: &str, path: &str, body: &Value) -> Request {
+    let mut headers = identity();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Request {
+        method,
+        url: format!("{base}/{path}"),
+        headers,
+        body: Some(body.to_string().into()),
+        ..Request::default()
     }
 }
 

@@ -95,3 +95,46 @@ async fn parameters_have_the_documented_casing() {
     assert_eq!(link.url.expose_secret(), "https://h/x?t=1");
     assert!(service.count("/api/v1/file/download_info?fileId=4") == 1);
 }
+
+#[tokio::test]
+async fn a_member_may_call_more_often() {
+    let service = service(r#"{"code":0,"data":{"uid":1,"vip":true}}"#).await;
+    let open = open(&service, Some("T1"), true);
+    let pace = |open: &Open| {
+        let standing = open.session().gates().standing();
+        standing.iter().find(|s| s.call == change::MKDIR).unwrap().pace
+    };
+    let free = pace(&open);
+    open.user_info().await.unwrap();
+    assert!(pace(&open) < free / 3);
+}
+
+#[tokio::test]
+async fn a_taken_name_has_code_1_and_a_word() {
+    let taken = r#"{"code":1,"message":"该目录下已经有同名文件夹,无法进行创建","x-traceID":"t-1"}"#;
+    let open = open(&service(taken).await, Some("T1"), true);
+    let error = open.make_folder(0, "a").await.unwrap_err();
+    assert!(matches!(error.reason, Reason::Exists(_)) && error.sentence().contains("x-traceID t-1"));
+    let other = Canned::start(|_| Answer::json(r#"{"code":1,"message":"内部错误"}"#)).await;
+    let open = self::open(&other, Some("T1"), true);
+    assert!(matches!(
+        open.make_folder(0, "a").await.unwrap_err().reason,
+        Reason::Refused(_)
+    ));
+}
+
+#[tokio::test]
+async fn rows_by_id_come_under_either_name() {
+    for key in ["fileList", "list"] {
+        let answer =
+            format!(r#"{{"code":0,"data":{{"{key}":[{{"fileId":4,"filename":"a","parentFileId":9}}]}}}}"#);
+        let service = Canned::start(move |_| Answer::json(answer.clone())).await;
+        let open = open(&service, Some("T1"), false);
+        assert_eq!(open.info(4).await.unwrap().parent, Some(9));
+        assert!(matches!(
+            open.info(5).await.unwrap_err().reason,
+            Reason::NotFound(_)
+        ));
+        assert_eq!(service.asked("infos")[0].body, r#"{"fileIds":[4]}"#);
+    }
+}

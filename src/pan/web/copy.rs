@@ -33,10 +33,10 @@ pub struct Original<'a> {
 
 /// A copy under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Task(String);
+pub struct Task(pub(crate) String);
 
 #[derive(Deserialize)]
-struct Begun {
+pub(crate) struct Begun {
     #[serde(default, deserialize_with = "lenient::int")]
     mode: i64,
     #[serde(
@@ -50,11 +50,38 @@ struct Begun {
 }
 
 #[derive(Deserialize)]
-struct State {
+pub(crate) struct State {
     #[serde(default, deserialize_with = "lenient::opt_int")]
     status: Option<i64>,
     #[serde(default, deserialize_with = "lenient::text")]
     reason: String,
+}
+
+impl Begun {
+    /// The task; `None` where the copy is done already.
+    pub(crate) fn task(self, call: &'static str) -> Result<Option<Task>, Error> {
+        if self.mode == DONE_AT_ONCE {
+            return Ok(None);
+        }
+        if self.task.is_empty() {
+            return Err(Error::new(call, Reason::Nonsense("a copy without a task")));
+        }
+        Ok(Some(Task(self.task)))
+    }
+}
+
+impl State {
+    pub(crate) fn is_done(&self, call: &'static str) -> Result<bool, Error> {
+        match self.status {
+            Some(DONE) => Ok(true),
+            Some(status) if PENDING.contains(&status) => Ok(false),
+            Some(status) => Err(Error::new(
+                call,
+                Reason::Refused(Said::new(Some(status), &self.reason)),
+            )),
+            None => Err(Error::new(call, Reason::Nonsense("a task without a status"))),
+        }
+    }
 }
 
 impl Web {
@@ -77,13 +104,7 @@ impl Web {
             "targetFileId": folder,
         });
         let begun: Begun = self.call(&Call::change(CALL, body)).await?;
-        if begun.mode == DONE_AT_ONCE {
-            return Ok(None);
-        }
-        if begun.task.is_empty() {
-            return Err(Error::new(CALL, Reason::Nonsense("a copy without a task")));
-        }
-        Ok(Some(Task(begun.task)))
+        begun.task(CALL)
     }
 
     /// Whether a copy is done.
@@ -94,14 +115,6 @@ impl Web {
         const CALL: &str = "restful/goapi/v1/file/copy/task";
         let query = vec![("taskId", task.0.clone())];
         let state: State = self.call(&Call::get(CALL, query)).await?;
-        match state.status {
-            Some(DONE) => Ok(true),
-            Some(status) if PENDING.contains(&status) => Ok(false),
-            Some(status) => Err(Error::new(
-                CALL,
-                Reason::Refused(Said::new(Some(status), &state.reason)),
-            )),
-            None => Err(Error::new(CALL, Reason::Nonsense("a task without a status"))),
-        }
+        state.is_done(CALL)
     }
 }

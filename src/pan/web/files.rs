@@ -71,6 +71,7 @@ pub struct Row {
         default,
         rename = "ParentFileId",
         alias = "parentFileId",
+        alias = "parentFileID",
         deserialize_with = "lenient::opt_int"
     )]
     pub parent: Option<i64>,

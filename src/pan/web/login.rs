@@ -51,6 +51,7 @@ pub async fn sign_in(
         url: format!("{}/{CALL}", endpoints.login.trim_end_matches('/')),
         headers,
         body: Some(body.to_string().into()),
+        ..Request::default()
     };
     let answer = http
         .ask(request, ANSWER_LIMIT)

@@ -135,6 +135,7 @@ async fn get<T: serde::de::DeserializeOwned>(
         url: format!("{}/{call}{query}", endpoints.login.trim_end_matches('/')),
         headers: identity(endpoints)?,
         body: None,
+        ..Request::default()
     };
     let answer = http.ask(request, ANSWER_LIMIT).await.map_err(Reason::Http)?;
     let read = |success| envelope::read(answer.status, &answer.headers, &answer.body, success);

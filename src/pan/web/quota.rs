@@ -55,6 +55,9 @@ pub struct UserInfo {
         deserialize_with = "lenient::int"
     )]
     pub space_temporary: i64,
+    /// The account is a member's.
+    #[serde(default, rename = "Vip", alias = "vip", deserialize_with = "lenient::flag")]
+    pub member: bool,
 }
 
 impl UserInfo {

@@ -6,45 +6,27 @@
 //! the bytes with what was meant. No part is ever held in memory, a part that is sent again is read again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
 use http::header;
-use md5::{Digest, Md5};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Web;
 use super::upload::Session;
 use crate::pan::envelope;
 use crate::pan::error::{Error, Reason, Said};
-use crate::pan::http::{Answer, HttpError, Times};
-use crate::pan::kept::hex;
+use crate::pan::http::{Answer, HttpError};
 use crate::pan::outgoing::Frames;
+use crate::pan::parts::{PATIENCE, Passing, Reader, TRIES, times};
 use crate::pan::retry::{Advice, Patience};
 
 /// How the object storage is named in errors.
 const CALL: &str = "the object storage";
 /// Most URLs fetched by one call.
 const BATCH: u64 = 10;
-/// Tries of a part whose URL is refused, and of one that arrives wrong.
-const TRIES: u32 = 3;
-/// Least time for a part.
-const TIME_MIN: Duration = Duration::from_secs(300);
-/// Time for each MiB of a part, where that is more.
-const TIME_PER_MIB: Duration = Duration::from_secs(2);
-/// A part that makes no headway for so long is given up. The kernel's send buffer may hold some MiB
-/// that a slow line needs minutes for.
-const STALL: Duration = Duration::from_secs(120);
-/// Time for all tries of a part together.
-const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// Longest answer of the storage that is read.
 const ANSWER_LIMIT: usize = 64 << 10;
 /// HTTP status of a URL that has expired.
 const EXPIRED: u16 = 403;
-
-/// Reads `length` bytes from `offset` of the file.
-pub type Source = Arc<dyn Fn(u64, u64) -> Frames + Send + Sync>;
 
 /// The URLs of the parts that are not there yet, in batches.
 struct Urls<'a> {
@@ -75,25 +57,22 @@ impl Web {
     ///
     /// # Errors
     /// The first part that could not be sent; see [`Reason`].
-    pub async fn send_parts(&self, session: &Session, source: &Source, at_once: usize) -> Result<(), Error> {
+    pub async fn send_parts(&self, session: &Session, source: &Reader, at_once: usize) -> Result<(), Error> {
         let at_once = at_once.max(1);
         let urls = Urls {
             web: self,
             session,
             batches: tokio::sync::Mutex::default(),
         };
-        stream::iter(1..=session.parts())
-            .map(|number| self.send_part(&urls, number, source, at_once))
-            .buffer_unordered(at_once)
-            .try_collect::<()>()
-            .await
+        let send = |number| self.send_part(&urls, number, source, at_once);
+        session.cut().each(at_once, send).await
     }
 
     async fn send_part(
         &self,
         urls: &Urls<'_>,
         number: u64,
-        source: &Source,
+        source: &Reader,
         at_once: usize,
     ) -> Result<(), Error> {
         let (offset, length) = urls.session.part(number);
@@ -134,7 +113,7 @@ impl Web {
         }
     }
 
-    /// Sends one part once. Parts that share the line get the time of all of them.
+    /// Sends one part once.
     async fn put_part(
         &self,
         session: &Session,
@@ -143,27 +122,15 @@ impl Web {
         frames: Frames,
         at_once: usize,
     ) -> Result<(), Missed> {
-        let mebibytes = u32::try_from(length >> 20).unwrap_or(u32::MAX);
-        let alone = TIME_MIN.max(TIME_PER_MIB.saturating_mul(mebibytes));
-        let times = Times {
-            whole: alone.saturating_mul(u32::try_from(at_once).unwrap_or(u32::MAX)),
-            stall: STALL,
-        };
-        let hash = Arc::new(Mutex::new(Md5::new()));
-        let passing = Arc::clone(&hash);
-        let frames = frames.inspect_ok(move |frame| {
-            passing
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .update(frame);
-        });
+        let passing = Passing::default();
+        let frames = passing.watch(frames);
+        let times = times(length, at_once);
         let answer = self
             .http
-            .put(url.expose_secret(), length, Box::pin(frames), times, ANSWER_LIMIT)
+            .put(url.expose_secret(), length, frames, times, ANSWER_LIMIT)
             .await
             .map_err(|error| Missed::Because(Reason::Http(error)))?;
-        let sent = hash.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let sent = hex(&sent.finalize());
+        let sent = passing.md5();
         judge(&answer, &sent)?;
         // What the spool gave is what was stored, but not what the MD5 was taken of.
         if !session.can_be(&sent) {

@@ -18,6 +18,7 @@ use super::{Call, Web};
 use crate::pan::error::{Error, Reason};
 use crate::pan::lenient;
 use crate::pan::pace::scaled;
+use crate::pan::parts::Cut;
 
 /// Most parts of one file (API page 6.3).
 pub const PARTS_MAX: u64 = 10_000;
@@ -146,15 +147,22 @@ impl Session {
         self.parts() > 1 || md5 == self.etag
     }
 
+    /// How the file is cut.
+    pub(super) fn cut(&self) -> Cut {
+        Cut {
+            size: self.size,
+            slice: self.slice_size,
+        }
+    }
+
     /// How many parts the file has; an empty file has one.
     pub fn parts(&self) -> u64 {
-        self.size.div_ceil(self.slice_size).max(1)
+        self.cut().count()
     }
 
     /// Offset and length of a part, numbered from 1.
     pub fn part(&self, number: u64) -> (u64, u64) {
-        let offset = (number - 1) * self.slice_size;
-        (offset, self.slice_size.min(self.size.saturating_sub(offset)))
+        self.cut().part(number)
     }
 }
 

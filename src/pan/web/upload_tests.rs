@@ -16,8 +16,8 @@ use crate::pan::canned::{self, Asked, Canned};
 use crate::pan::http::{Client, HttpError};
 use crate::pan::kept::hex;
 use crate::pan::outgoing::Frames;
+use crate::pan::parts::Reader;
 use crate::pan::token::{Credentials, Session as Account};
-use crate::pan::web::storage::Source;
 
 const OK: &str = r#"{"code":0,"message":"ok","data":null}"#;
 
@@ -54,7 +54,7 @@ fn offer<'a>(bytes: &str, etag: &'a str) -> Offer<'a> {
 }
 
 /// Reads a text, in frames of three bytes.
-fn source(text: &'static str) -> Source {
+fn source(text: &'static str) -> Reader {
     Arc::new(move |offset, length| -> Frames {
         let (from, to) = (offset as usize, (offset + length) as usize);
         let frames: Vec<_> = text.as_bytes()[from..to]
@@ -337,7 +337,7 @@ async fn no_more_parts_are_under_way_than_allowed() {
     }
     let (counter, high) = (Arc::clone(&open), Arc::clone(&most));
     let inner = source(LONG);
-    let counted: Source = Arc::new(move |offset, length| -> Frames {
+    let counted: Reader = Arc::new(move |offset, length| -> Frames {
         let now = counter.fetch_add(1, Ordering::SeqCst) + 1;
         let mut high = high.lock().unwrap();
         *high = now.max(*high);

@@ -11,7 +11,7 @@ use crate::sim::options::Clash;
 use crate::sim::store::{Node, ROOT, Store, name_ok};
 
 /// Copy tasks kept at most.
-const TASKS: usize = 1_000;
+pub(super) const TASKS: usize = 1_000;
 
 /// Copy tasks by id: polls still to be answered with "pending".
 pub(in crate::sim) type Copies = HashMap<i64, u32>;
@@ -54,6 +54,22 @@ fn place(store: &mut Store, verdict: Verdict, id: i64, parent: i64, name: &str) 
     None
 }
 
+/// How a rename or move by the Open platform ended.
+pub(super) enum Done {
+    /// Code 0, whatever was done.
+    Yes,
+    Refused,
+}
+
+/// Gives a row a folder and a name, as the settings say where the name is taken.
+pub(super) fn settle(call: &Call, store: &mut Store, id: i64, parent: i64, name: &str) -> Done {
+    let verdict = verdict(call, store, id, parent, name);
+    match place(store, verdict, id, parent, name) {
+        None => Done::Yes,
+        Some(_) => Done::Refused,
+    }
+}
+
 pub(super) fn rename(call: &Call) -> Answer {
     let name = text(&call.body, "fileName");
     if !name_ok(name) {
@@ -72,7 +88,7 @@ pub(super) fn rename(call: &Call) -> Answer {
 }
 
 /// A row that is not the root and not in the bin.
-fn alive(store: &Store, id: i64) -> Option<&Node> {
+pub(super) fn alive(store: &Store, id: i64) -> Option<&Node> {
     store.get(id).filter(|n| n.id != ROOT && !store.in_bin(id))
 }
 

@@ -4,6 +4,8 @@ pub(super) mod change;
 pub(super) mod files;
 pub(super) mod login;
 pub(super) mod open;
+pub(super) mod open_change;
+pub(super) mod open_upload;
 pub(super) mod qr;
 pub(super) mod share;
 pub(super) mod upload;
@@ -244,5 +246,82 @@ pub(super) static OPEN: &[Route] = &[
         "open_download_info",
         Access::Open,
         open::download_info,
+    ),
+    route(
+        "GET",
+        "/api/v1/direct-link/url",
+        "open_direct_link",
+        Access::Open,
+        open::direct_link,
+    ),
+    route(
+        "POST",
+        "/upload/v1/file/mkdir",
+        "open_mkdir",
+        Access::Open,
+        open_change::mkdir,
+    ),
+    route(
+        "PUT",
+        "/api/v1/file/name",
+        "open_rename",
+        Access::Open,
+        open_change::rename,
+    ),
+    route(
+        "POST",
+        "/api/v1/file/move",
+        "open_move",
+        Access::Open,
+        open_change::relocate,
+    ),
+    route(
+        "POST",
+        "/api/v1/file/trash",
+        "open_trash",
+        Access::Open,
+        open_change::trash,
+    ),
+    route(
+        "POST",
+        "/api/v1/file/delete",
+        "open_delete",
+        Access::Open,
+        open_change::delete,
+    ),
+    route(
+        "POST",
+        "/api/v1/file/async/copy",
+        "open_copy",
+        Access::Open,
+        open_change::copy,
+    ),
+    route(
+        "GET",
+        "/api/v1/file/async/copy/process",
+        "open_copy_task",
+        Access::Open,
+        open_change::copy_task,
+    ),
+    route(
+        "POST",
+        "/upload/v2/file/create",
+        "open_create",
+        Access::Open,
+        open_upload::create,
+    ),
+    route(
+        "POST",
+        "/upload/v2/file/upload_complete",
+        "open_complete",
+        Access::Open,
+        open_upload::complete,
+    ),
+    route(
+        "GET",
+        "/upload/v2/file/domain",
+        "open_domain",
+        Access::Open,
+        open_upload::domain,
     ),
 ];

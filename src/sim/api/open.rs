@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::sim::cdn;
 use crate::sim::http::{Answer, Call, list as items, lock, not_found, number, ok, refused, text};
+use crate::sim::options::PageRows;
 use crate::sim::store::{Node, ROOT};
 
 /// Most rows of a page.
@@ -34,7 +35,7 @@ pub(super) fn user_info(call: &Call) -> Answer {
     ok(json!({
         "uid": identity.uid, "nickname": identity.username, "headImage": "", "passport": identity.phone,
         "mail": identity.mail, "spaceUsed": used, "spacePermanent": call.settings.space, "spaceTemp": 0,
-        "spaceTempExpr": 0, "vip": false, "directTraffic": 0, "isHideUID": false, "httpsCount": 0,
+        "spaceTempExpr": 0, "vip": call.settings.member, "directTraffic": 0, "isHideUID": false, "httpsCount": 0,
         "vipInfo": null, "developerInfo": null,
     }))
 }
@@ -67,12 +68,16 @@ pub(super) fn list(call: &Call) -> Answer {
     let Some(parent) = call.query.int("parentFileId") else {
         return refused(1, "parentFileId不能为空");
     };
-    let limit = call
+    let asked = call
         .query
         .int("limit")
         .and_then(|n| usize::try_from(n).ok())
         .filter(|n| *n > 0)
         .map_or(LIMIT, |n| n.min(LIMIT));
+    let limit = match call.settings.page_rows {
+        PageRows::Fixed(rows) => rows.max(1),
+        PageRows::Limit => asked,
+    };
     let after = call.query.int("lastFileId").unwrap_or(0);
     let store = lock(&call.cloud.store);
     if parent != ROOT && store.folder(parent).is_none() {
@@ -110,6 +115,30 @@ pub(super) fn infos(call: &Call) -> Answer {
     let store = lock(&call.cloud.store);
     let ids = items(&call.body, "fileIds").iter().filter_map(number);
     ok(json!({"fileList": ids.filter_map(|id| store.get(id)).map(row).collect::<Vec<_>>()}))
+}
+
+/// The URL of a file inside a direct-link space; what is answered for others no source says (here code 1).
+pub(super) fn direct_link(call: &Call) -> Answer {
+    let store = lock(&call.cloud.store);
+    let id = call.query.exact("fileID").and_then(|v| v.parse().ok());
+    let Some(node) = id
+        .and_then(|id| store.get(id))
+        .filter(|n| !n.folder && !store.in_bin(n.id))
+    else {
+        return not_found();
+    };
+    let mut names: Vec<&str> = store.chain(node.id).map(|n| n.name.as_str()).collect();
+    names.reverse();
+    if !store.chain(node.id).any(|above| store.direct.contains(&above.id)) {
+        return refused(1, "直链空间");
+    }
+    let path: Vec<String> = names
+        .iter()
+        .map(|name| {
+            percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
+        })
+        .collect();
+    ok(json!({"url": format!("{}/{}/{}", call.host(&None), call.cloud.identity.uid, path.join("/"))}))
 }
 
 pub(super) fn download_info(call: &Call) -> Answer {

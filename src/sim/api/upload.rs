@@ -78,7 +78,7 @@ impl Session {
     }
 }
 
-fn slice_size(settings: &Settings, size: u64) -> u64 {
+pub(super) fn slice_size(settings: &Settings, size: u64) -> u64 {
     settings
         .slice_size
         .unwrap_or(if size > LARGE { LARGE_SLICE } else { SLICE })

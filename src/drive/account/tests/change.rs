@@ -31,7 +31,7 @@ async fn a_folder_name_that_123pan_refuses_costs_no_call() {
 async fn a_folder_is_there_or_an_error_is_told_whatever_happens_to_the_call() {
     for kind in mishaps() {
         let world = World::calm().await;
-        world.fault("upload_request", kind.clone());
+        world.fault("make_folder", kind.clone());
         let result = world.drive.create_folder(Id(0), "f").await;
         match kind {
             FaultKind::LoseAnswer | FaultKind::Truncate(_) | FaultKind::Status(429, _) => {

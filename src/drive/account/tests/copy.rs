@@ -54,7 +54,7 @@ async fn a_copy_that_fails_leaves_no_staging_folder_and_the_original() {
         let world = World::start(|s| s.instant_upload = false).await;
         world.cloud.add_file("/a/x", "content");
         world.cloud.add_folder("/b");
-        world.cloud.fault(Fault::forever(at, kind));
+        world.strike(Fault::forever(at, kind));
         go(&world, "/a/x", "/b/y").await.unwrap_err();
         assert_eq!(world.names("/"), ["a/", "b/"], "{at}");
         assert_eq!(world.names("/a"), ["x"]);
@@ -176,7 +176,7 @@ async fn a_folder_copy_that_fails_is_an_error_and_leaves_the_original() {
     let world = with_tree(true, 12).await;
     let before = tree(&world, "/src");
     let refused = FaultKind::Code(1.into(), "no".to_owned());
-    world.cloud.fault(Fault::once("upload_request", refused).after(8));
+    world.strike(Fault::once("upload_request", refused).after(8));
     go(&world, "/src", "/dst/copy").await.unwrap_err();
     assert_eq!(tree(&world, "/src"), before);
 }

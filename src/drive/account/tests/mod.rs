@@ -1,11 +1,10 @@
-//! The account's writing side against the simulated cloud.
+//! The account's writing side against the simulated cloud, by both APIs: the same tests, and some of each.
 
-#![allow(clippy::unwrap_used)]
+// The tests are written once and made for each API.
+#![allow(clippy::unwrap_used, clippy::duplicate_mod)]
 
-mod change;
-mod copy;
-mod relocate;
-mod upload;
+mod open;
+mod web;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,17 +16,23 @@ use md5::{Digest, Md5};
 use super::*;
 use crate::config::Endpoints;
 use crate::drive::Content;
+use crate::drive::open::OpenCalls;
 use crate::pan::http::Client;
+use crate::pan::open::Open;
 use crate::pan::token::{Credentials, Session};
+use crate::pan::web::Web;
 use crate::sim::{Cloud, Fault, FaultKind, Options, Settings};
 
-/// A cloud and a drive over it.
-struct World {
+/// A cloud and a drive over it, by the Open platform or by the web API.
+struct Tested<const OPEN: bool> {
     cloud: Cloud,
     drive: AccountDrive,
 }
 
-impl World {
+impl<const OPEN: bool> Tested<OPEN> {
+    /// Replacing a file by the Open platform gives it another id.
+    const KEEPS_ID: bool = !OPEN;
+
     async fn start(change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings {
             pace_scale: 0.0,
@@ -45,6 +50,7 @@ impl World {
         let endpoints = Endpoints {
             login: format!("{}/api", cloud.base()),
             api: vec![format!("{}/b/api", cloud.base())],
+            open: format!("{}/open", cloud.base()),
             rate: 5000.0,
             ..Endpoints::default()
         };
@@ -54,11 +60,16 @@ impl World {
             ..Credentials::default()
         };
         let session = Session::new(http.clone(), endpoints.clone(), credentials, None);
-        let web = Arc::new(Web::new(http, endpoints, session));
-        Self {
-            cloud,
-            drive: AccountDrive::new(web, 0, "test"),
-        }
+        let drive = if OPEN {
+            AccountDrive::new(
+                OpenCalls::new(Arc::new(Open::new(http, &endpoints, session)), None),
+                0,
+                "test",
+            )
+        } else {
+            AccountDrive::new(Arc::new(Web::new(http, endpoints, session)), 0, "test")
+        };
+        Self { cloud, drive }
     }
 
     async fn calm() -> Self {
@@ -88,11 +99,45 @@ impl World {
     }
 
     fn fault(&self, at: &'static str, kind: FaultKind) {
-        self.cloud.fault(Fault::once(at, kind));
+        self.strike(Fault::once(at, kind));
     }
 
-    fn calls(&self, endpoint: &str) -> u64 {
-        self.cloud.counters().get(endpoint)
+    /// Adds a fault at an endpoint, by its name in the web API.
+    fn strike(&self, fault: Fault) {
+        self.cloud.fault(Fault {
+            at: Self::named(fault.at),
+            ..fault
+        });
+    }
+
+    /// Calls of an endpoint, by its name in the web API.
+    fn calls(&self, endpoint: &'static str) -> u64 {
+        self.cloud.counters().get(Self::named(endpoint))
+    }
+
+    /// What an endpoint of the web API is called in the Open platform.
+    fn named(endpoint: &'static str) -> &'static str {
+        if !OPEN {
+            return match endpoint {
+                "make_folder" => "upload_request",
+                _ => endpoint,
+            };
+        }
+        match endpoint {
+            "make_folder" => "open_mkdir",
+            "upload_request" => "open_create",
+            "put_part" => "open_slice",
+            "upload_complete" => "open_complete",
+            "file_info" => "open_infos",
+            "list" => "open_list",
+            "rename" => "open_rename",
+            "move" => "open_move",
+            "trash" => "open_trash",
+            "delete" => "open_delete",
+            "copy" => "open_copy",
+            "copy_task" => "open_copy_task",
+            other => other,
+        }
     }
 
     /// Uploads bytes, as the tree does; three parts at once.

@@ -4,7 +4,7 @@ use super::*;
 use crate::sim::Clash;
 
 /// `/a/x` and `/a/other`, and a folder `/b`.
-async fn two_folders(clash: Clash) -> World {
+pub(super) async fn two_folders(clash: Clash) -> World {
     let world = World::start(|s| s.clash = clash).await;
     world.cloud.add_file("/a/x", "x");
     world.cloud.add_file("/a/other", "other");
@@ -12,7 +12,7 @@ async fn two_folders(clash: Clash) -> World {
     world
 }
 
-async fn go(world: &World, from: &str, to: &str) -> Result<Entry, Error> {
+pub(super) async fn go(world: &World, from: &str, to: &str) -> Result<Entry, Error> {
     let (entry, folder) = world.entry(from).await;
     let (above, name) = to.rsplit_once('/').unwrap();
     world
@@ -127,7 +127,7 @@ async fn a_fault_at_any_call_ends_in_success_or_in_the_old_state() {
                     world.cloud.add_file("/b/x", "theirs");
                 }
                 let id = world.cloud.id("/a/x");
-                world.cloud.fault(Fault::once(at, kind.clone()).after(*skip));
+                world.strike(Fault::once(at, kind.clone()).after(*skip));
                 let result = go(&world, "/a/x", to).await;
                 let place = if result.is_ok() { to } else { "/a/x" };
                 assert_eq!(world.cloud.id(place), id, "{to} {at} {kind:?}: {result:?}");
@@ -159,8 +159,8 @@ async fn what_somebody_else_has_moved_is_not_moved_back() {
 async fn what_cannot_be_undone_is_said() {
     let world = two_folders(Clash::Refuse).await;
     let refused = || FaultKind::Code(1.into(), "no".to_owned());
-    world.cloud.fault(Fault::forever("rename", refused()));
-    world.cloud.fault(Fault::forever("move", refused()).after(1));
+    world.strike(Fault::forever("rename", refused()));
+    world.strike(Fault::forever("move", refused()).after(1));
     let error = go(&world, "/a/x", "/b/y").await.unwrap_err();
     assert!(
         error.sentence().contains("\"x\" and is in the new folder"),
@@ -172,9 +172,7 @@ async fn what_cannot_be_undone_is_said() {
 #[tokio::test]
 async fn a_change_that_cannot_be_verified_is_no_success() {
     let world = two_folders(Clash::Refuse).await;
-    world
-        .cloud
-        .fault(Fault::forever("file_info", FaultKind::Status(500, None)));
+    world.strike(Fault::forever("file_info", FaultKind::Status(500, None)));
     let error = go(&world, "/a/x", "/a/y").await.unwrap_err();
     assert!(error.sentence().contains("look before"), "{error}");
 }
@@ -183,28 +181,13 @@ async fn a_change_that_cannot_be_verified_is_no_success() {
 async fn a_call_whose_fate_cannot_be_read_says_so() {
     let world = two_folders(Clash::Refuse).await;
     world.fault("rename", FaultKind::LoseAnswer);
-    world
-        .cloud
-        .fault(Fault::forever("file_info", FaultKind::Status(500, None)));
+    world.strike(Fault::forever("file_info", FaultKind::Status(500, None)));
     let error = go(&world, "/a/x", "/a/y").await.unwrap_err();
     assert!(
         error.sentence().contains("not known whether it is still \"x\""),
         "{error}"
     );
     assert_eq!(world.calls("rename"), 1);
-}
-
-#[tokio::test]
-async fn one_of_two_twins_moves_under_the_name_it_is_shown_with() {
-    let world = two_folders(Clash::Refuse).await;
-    let older = world.folder("/a/x");
-    world.cloud.add_twin("/a/x", "twin").unwrap();
-    let shown = format!("x ({})", older.0);
-    let entry = go(&world, &format!("/a/{shown}"), &format!("/b/{shown}"))
-        .await
-        .unwrap();
-    assert_eq!((entry.id, &*entry.name), (older, &*shown));
-    assert_eq!(world.names("/a"), ["other", "x"]);
 }
 
 #[tokio::test]
