@@ -268,7 +268,7 @@ impl Service {
         }
     }
 
-    fn handled(&self, answer: Result<Response<Body>, Refusal>, line: &mut AccessLine) -> Response<Body> {
+    fn handled(&self, answer: Result<Response<Body>, Refusal>, line: &AccessLine) -> Response<Body> {
         match answer {
             Ok(response) => response,
             Err(Refusal::Fault(error)) => self.failed(&error, line),
