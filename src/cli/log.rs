@@ -1,4 +1,5 @@
-//! Logs on standard error: times in RFC 3339, colours on a terminal only.
+//! Logs on standard error: lines for people, with times in RFC 3339 and colours on a terminal only, or an object of JSON a line
+//! for programs.
 //!
 //! Below `info` only dav123 itself is heard, whatever the filter says: the HTTP libraries print URLs and headers
 //! there, and a signed link or a token must not be in a log at any level.
@@ -13,12 +14,23 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use super::Failure;
 
-/// Starts logging by a `--log-level`.
-pub fn start(level: &str) -> Result<(), Failure> {
+/// What a line of the log looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Plain,
+    /// One object a line: timestamp, level, target, message and the event's own fields, side by side.
+    Json,
+}
+
+/// Starts logging by a `--log-level` and a `--log-format`.
+pub fn start(level: &str, format: Format) -> Result<(), Failure> {
     let filter = filter(level)?;
-    let stderr = fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+    let stderr = fmt::layer().with_writer(std::io::stderr);
+    let stderr = match format {
+        Format::Plain => stderr.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        Format::Json => stderr.json().flatten_event(true).boxed(),
+    };
     let own_or_coarse = filter_fn(|event| is_heard(event.target(), *event.level()));
     // A second start (two commands in one test process) keeps the first.
     let _ = tracing_subscriber::registry()

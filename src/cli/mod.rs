@@ -5,6 +5,8 @@
 
 mod check;
 mod demo;
+mod example;
+mod import;
 mod log;
 mod login;
 mod passwd;
@@ -18,7 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, units};
 
@@ -35,6 +37,16 @@ struct Arguments {
         value_name = "LEVEL"
     )]
     log_level: String,
+    /// How a line of the log looks: for people, or as an object of JSON
+    #[arg(
+        long,
+        global = true,
+        env = "DAV123_LOG_FORMAT",
+        default_value = "plain",
+        value_name = "FORMAT",
+        value_enum
+    )]
+    log_format: log::Format,
     #[command(subcommand)]
     command: Command,
 }
@@ -55,6 +67,9 @@ enum Command {
     },
     /// Sign in to the account of a mount, by QR code, and keep the token for the server
     Login(login::Options),
+    /// Turn the storages in an export of OpenList or AList into [[mount]] sections on standard output
+    #[command(name = "import-openlist")]
+    ImportOpenList(import::Options),
     /// Make the running server list a folder and all below it, so that it is known when it is wanted
     Warm {
         /// The folder, such as /films
@@ -127,10 +142,15 @@ impl Failure {
     }
 }
 
+/// The command line as clap knows it: for shell completions and manual pages.
+pub fn command_line() -> clap::Command {
+    Arguments::command()
+}
+
 /// Reads the arguments of the process, runs the command, answers its exit code.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    match log::start(&arguments.log_level).and_then(|()| command(arguments.command)) {
+    match log::start(&arguments.log_level, arguments.log_format).and_then(|()| command(arguments.command)) {
         Ok(code) => code,
         Err(failure) => {
             let _ = writeln!(std::io::stderr(), "{failure}");
@@ -156,6 +176,7 @@ fn command(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Warm { path, config } => block_on(warm::run(&path, &config.config)),
         Command::Passwd => passwd::run(),
+        Command::ImportOpenList(options) => import::run(&options),
     }
 }
 
@@ -170,11 +191,15 @@ fn say(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
+/// Says something beside the answer, on standard error.
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "dav123: {text}");
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {
@@ -186,6 +211,7 @@ mod tests {
         for line in [
             "dav123 serve",
             "dav123 serve --config x.toml --log-level debug",
+            "dav123 serve --log-format json",
             "dav123 --log-level warn demo --listen 127.0.0.1:0 --cloud 127.0.0.1:0 --dir d",
             "dav123 check --json --config x.toml",
             "dav123 login /drive --config x.toml",
@@ -193,6 +219,7 @@ mod tests {
             "dav123 login /drive --token",
             "dav123 sign https://h/1/x --uid 1 --private-key k --valid 1h30m",
             "dav123 passwd",
+            "dav123 import-openlist backup.json",
             "dav123 warm /films --config x.toml",
         ] {
             Arguments::try_parse_from(line.split(' ')).unwrap();

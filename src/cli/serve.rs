@@ -7,13 +7,21 @@ use crate::config::{self, Config};
 use crate::drive::build;
 use crate::server::Server;
 
-use super::{Failure, login, say, wrong_mount};
+use super::{Failure, example, login, say, wrong_mount};
 
 /// Reads the configuration and serves it.
 pub async fn run(file: &Path) -> Result<ExitCode, Failure> {
     let config = config::load(file)?;
     if config.mounts.is_empty() && config.proxy.is_none() {
         tracing::warn!("The configuration has no [[mount]]: the tree is empty.");
+    }
+    for sentence in example::left_on_users(&config) {
+        tracing::warn!("{sentence}");
+    }
+    for mount in &config.mounts {
+        if let Some(sentence) = example::left_on(mount) {
+            tracing::warn!(mount = mount.path, "{sentence}");
+        }
     }
     login::remind(&config);
     until_stopped(config, announce).await?;

@@ -3,7 +3,8 @@
 use url::Url;
 use wildmatch::WildMatch;
 
-use super::section::{At, Section, quoted};
+use super::mount::{EVERY, KINDS};
+use super::section::{At, Section, or, quoted};
 use super::{Budget, ClientRule, Delivery, Endpoints, Period, Strategy, secret};
 
 /// Keys of the delivery on a mount.
@@ -78,8 +79,23 @@ pub fn delivery(section: &mut Section<'_>) -> Delivery {
     }
 }
 
+/// Notes every key that does not belong here; a key of the mount got below the wrong header.
+fn refuse_others(section: &Section<'_>, known: &[&str]) {
+    let kinds = KINDS.iter().map(|(_, keys)| *keys);
+    let of_mount: Vec<&str> = kinds.chain([EVERY, DELIVERY]).flatten().copied().collect();
+    for key in section.others(&[known]) {
+        let expected = or(known.iter().copied());
+        let above = if of_mount.contains(&key.as_str()) {
+            "; keys of the mount itself stand above this table"
+        } else {
+            ""
+        };
+        section.problem(&key, format!("unknown key; expected {expected}{above}"));
+    }
+}
+
 fn client(mut section: Section<'_>) -> Option<ClientRule> {
-    section.refuse_others(CLIENT);
+    refuse_others(&section, CLIENT);
     section.require(
         "user_agent",
         "expected a pattern such as \"Microsoft-WebDAV-MiniRedir*\"",
@@ -99,7 +115,7 @@ fn budget(mut section: Section<'_>) -> Option<Budget> {
         ("day", Period::Day),
         ("month", Period::Month),
     ];
-    section.refuse_others(BUDGET);
+    refuse_others(&section, BUDGET);
     section.require("bytes", "expected a size in quotes, such as \"200GiB\"");
     section.require("per", "expected \"hour\", \"day\" or \"month\"");
     let bytes = section.size("bytes");
@@ -118,7 +134,7 @@ fn budget(mut section: Section<'_>) -> Option<Budget> {
 
 /// Reads `[mount.endpoints]`; what is absent has the default.
 pub fn endpoints(mut section: Section<'_>) -> Endpoints {
-    section.refuse_others(ENDPOINTS);
+    refuse_others(&section, ENDPOINTS);
     let default = Endpoints::default();
     let expected = format!("{URL}, or a list of these");
     let mut api = Vec::new();

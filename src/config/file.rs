@@ -1,6 +1,7 @@
 //! From the text of the file to the checked configuration, or to all that is wrong with it.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::section::{Problem, Reader, document};
@@ -49,9 +50,18 @@ pub fn load(path: &Path) -> Result<Config, Error> {
     let text = std::fs::read_to_string(path).map_err(|error| Error {
         file: path.display().to_string(),
         problems: Vec::new(),
-        unreadable: Some(format!(
-            "cannot be read ({error}); expected a configuration file, named by --config or ./dav.toml"
-        )),
+        unreadable: Some(match error.kind() {
+            ErrorKind::NotFound => {
+                "there is no such file; copy dav.example.toml to dav.toml, or name another file by --config"
+                    .to_owned()
+            }
+            ErrorKind::InvalidData => {
+                "not UTF-8 text; save it in the editor with the encoding UTF-8".to_owned()
+            }
+            _ => format!(
+                "cannot be read ({error}); expected a configuration file, named by --config or ./dav.toml"
+            ),
+        }),
     })?;
     parse_in(&text, path, &|name| std::env::var(name).ok()).map(|(config, holds_secret)| {
         if holds_secret {

@@ -396,11 +396,34 @@ pub fn document<'r>(reader: &'r Reader<'r>, text: &'r str) -> Option<Section<'r>
     let (root, errors): (Spanned<DeTable<'r>>, _) = DeTable::parse_recoverable(text);
     for error in &errors {
         let line = reader.line(error.span().map_or(0, |span| span.start));
-        reader.problem(line, "", format!("not valid TOML: {}", error.message()));
+        let written = text.lines().nth(line - 1).unwrap_or_default();
+        let sentence = format!(
+            "not valid TOML: {}{}",
+            error.message(),
+            hint(error.message(), written)
+        );
+        reader.problem(line, "", sentence);
     }
     errors
         .is_empty()
         .then(|| Section::new(reader, "", 1, root.into_inner()))
+}
+
+/// What helps with a slip of syntax, from what the parser says and what kind of characters the line holds.
+fn hint(message: &str, line: &str) -> &'static str {
+    let code = line.split('#').next().unwrap_or_default();
+    let unquoted_colon = || !code.contains('=') && code.contains(':');
+    if code.contains(['“', '”', '‘', '’', '＂', '＇', '＝', '：', '［', '］', '【', '】']) {
+        "; the line holds typographic or full-width characters: type the plain ones, as in key = \"value\""
+    } else if message.contains("escape") || message.contains("unicode") {
+        "; within \"…\" a backslash begins an escape: write it twice, or take single quotes, as in 'C:\\certs\\cert.pem'"
+    } else if message.contains("must be quoted") || message.contains("basic string") {
+        "; text stands between straight quotes, as in key = \"value\""
+    } else if unquoted_colon() {
+        "; a key and its value are joined by =, as in key = \"value\""
+    } else {
+        ""
+    }
 }
 
 /// The words as a sentence has them: `a, b or c`.

@@ -425,7 +425,9 @@ mod tests {
             let asked = if all { Asked::all() } else { asked("<D:displayname/><oc:checksums/><x xmlns='urn:z'/>") };
             let members: Vec<_> = names.iter().map(|name| file(name.clone())).collect();
             let text = document(&asked, Agent::default(), None, &members);
-            prop_assert!(!text.contains("> <") || names.iter().any(|name| name == " "));
+            // Characters that XML cannot hold are left out: a name may be a blank beside them.
+            let blank = |name: &String| name.chars().filter(|c| !c.is_control()).eq([' ']);
+            prop_assert!(!text.contains("> <") || names.iter().any(blank));
             let mut reader = quick_xml::NsReader::from_str(&text);
             reader.config_mut().enable_all_checks(true);
             let mut responses = 0;

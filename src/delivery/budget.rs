@@ -91,6 +91,14 @@ impl Account {
         .with_retry(Retry::After(left)))
     }
 
+    /// Bytes that count in the running period.
+    pub fn used(&self, now: SystemTime) -> u64 {
+        let (since, _) = period(self.budget.per, now);
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.roll(since);
+        used.bytes
+    }
+
     /// Counts bytes that were sent or promised.
     pub fn add(&self, bytes: u64, now: SystemTime) {
         let (since, _) = period(self.budget.per, now);

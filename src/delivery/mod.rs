@@ -56,9 +56,9 @@ use self::referer::Referers;
 use self::representation::Representation;
 use self::role::Role;
 use self::strategy::{Case, Experience, Way};
-use self::upstream::{Limits, LinkFuture, Links, Want};
+use self::upstream::{Limits, LinkFuture, Links, Probe, Want};
 use crate::body::{Body, Frames};
-use crate::config::{self, Strategy};
+use crate::config::{self, Budget, Strategy};
 use crate::drive::{Content, DriveFuture, Error, ErrorKind, Link, LinkWish};
 use crate::metrics::Metrics;
 use crate::tree::{Fetch, FileStream, Mount, Resource, Tree};
@@ -74,10 +74,21 @@ const WORKER_LINK_LIFE: Duration = Duration::from_secs(5 * 60);
 /// refuses. For `check`.
 pub async fn redirect_refused(link: &Link) -> Option<String> {
     let cdn = Cdn::new(HEAD_TIMEOUT, None).ok()?;
-    let refused = !upstream::works_without_referer(&cdn, link, None).await;
-    refused.then(|| {
-        "the CDN refuses a redirected client, because it sends no Referer; set strategy = \"auto\" or \"proxy\".".to_owned()
-    })
+    let sentence = match upstream::probe(&cdn, link, None).await {
+        Probe::Works => return None,
+        Probe::Unreachable => {
+            "a redirect could not be tried: the CDN cannot be reached from here; try the link from where the clients are."
+        }
+        Probe::Refused if link.open_to_all => {
+            "a redirect would be refused: the CDN does not give this file; compare uid and private_key with the direct-link \
+             page, and look whether the file is still there."
+        }
+        Probe::Refused => {
+            "a redirect would be refused: the CDN refuses a redirected client, because it sends no Referer; set strategy = \
+             \"auto\" or \"proxy\"."
+        }
+    };
+    Some(sentence.to_owned())
 }
 
 /// Asks the origin of `[proxy]` whether it takes this proxy's secret. For `check`.
@@ -163,6 +174,13 @@ impl Delivery {
         });
         let client = Client::of(request, peer, https);
         self.engine.get(request, resource, client, links).await
+    }
+
+    /// Bytes of a mount's budget that are used, and the budget; `None` where it has none.
+    pub fn spent(&self, mount: &Mount) -> Option<(u64, Budget)> {
+        let budget = mount.settings.delivery.budget?;
+        let account = self.engine.budgets.account(&mount.path, budget);
+        Some((account.used(SystemTime::now()), budget))
     }
 
     /// Answers `POST /api/fs/link`, by which a proxy of the OpenList family asks for a link:

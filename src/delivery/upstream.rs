@@ -233,8 +233,24 @@ impl Source {
     }
 }
 
-/// Whether the link's first byte comes without any `Referer`: the probe of `auto`, one byte of traffic.
+/// What asking for a link's first byte showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// It came.
+    Works,
+    /// The CDN answered otherwise.
+    Refused,
+    /// The CDN did not answer.
+    Unreachable,
+}
+
+/// Whether the link's first byte comes without any `Referer`.
 pub async fn works_without_referer(cdn: &Cdn, link: &Link, size: Option<u64>) -> bool {
+    probe(cdn, link, size).await == Probe::Works
+}
+
+/// Asks for the link's first byte without any `Referer`, as a redirected client does: one byte of traffic.
+pub async fn probe(cdn: &Cdn, link: &Link, size: Option<u64>) -> Probe {
     let ask = Ask {
         url: link.expose(),
         range: Some("bytes=0-0"),
@@ -247,9 +263,12 @@ pub async fn works_without_referer(cdn: &Cdn, link: &Link, size: Option<u64>) ->
         link: None,
     };
     let Ok(response) = cdn.get(&cdn.lane(), ask).await else {
-        return false;
+        return Probe::Unreachable;
     };
-    matches!(judge(response, &want, "").await, Verdict::Opened(_))
+    match judge(response, &want, "").await {
+        Verdict::Opened(_) => Probe::Works,
+        _ => Probe::Refused,
+    }
 }
 
 async fn judge(response: Response<Incoming>, want: &Want, media_type: &str) -> Verdict {

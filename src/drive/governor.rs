@@ -10,6 +10,8 @@ use crate::pan::token::Session;
 /// How the calls behind a drive stand. Drives of one account say the same.
 #[derive(Debug, Clone, Default)]
 pub struct Governor {
+    /// Equal for drives that share their gates; 0 where a drive has none.
+    pub gates: u64,
     /// The endpoints called so far, by name.
     pub calls: Vec<Standing>,
     /// Why no call is made, if so.
@@ -28,6 +30,7 @@ pub struct Halted {
 impl Governor {
     pub(super) fn of(session: &Session) -> Self {
         Self {
+            gates: session.gates().id,
             calls: session.gates().standing(),
             halted: session.halted().map(|halted| Halted {
                 sentence: halted.error.sentence(),

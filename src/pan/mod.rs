@@ -17,6 +17,7 @@ pub mod hosts;
 pub mod http;
 pub mod kept;
 pub mod lenient;
+mod minutes;
 pub mod open;
 pub mod outgoing;
 pub mod pace;

@@ -11,12 +11,14 @@
 //! decrease. Who would wait longer than he can is turned away before he queues.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::minutes::{KEPT, Minutes};
 use super::retry::PATIENCE;
 use super::urgency::Urgency;
 
@@ -35,6 +37,8 @@ const TICK: Duration = Duration::from_millis(2);
 /// The gates of one account.
 #[derive(Debug)]
 pub struct Gates {
+    /// Tells these from those of other accounts, in this run.
+    pub id: u64,
     rate: f64,
     gates: Mutex<HashMap<&'static str, Arc<Gate>>>,
 }
@@ -64,6 +68,7 @@ struct State {
     slowed: u64,
     waiting: u32,
     behind: u32,
+    passed: Minutes,
 }
 
 /// A call that has passed, for what its answer says about the pace.
@@ -85,6 +90,8 @@ pub struct Standing {
     pub waiting: u32,
     /// Calls that wait in the background.
     pub behind: u32,
+    /// Calls that went in each of the last sixty minutes, the running one last.
+    pub minutes: [u32; KEPT],
 }
 
 /// `duration` at a rate: shorter at higher rates.
@@ -99,7 +106,9 @@ pub fn scaled(duration: Duration, rate: f64) -> Duration {
 impl Gates {
     /// Gates for a factor on the pace.
     pub fn new(rate: f64) -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
         Self {
+            id: MADE.fetch_add(1, Ordering::Relaxed) + 1,
             rate,
             gates: Mutex::new(HashMap::new()),
         }
@@ -140,6 +149,7 @@ impl Gate {
                 slowed: 0,
                 waiting: 0,
                 behind: 0,
+                passed: Minutes::new(Instant::now()),
             }),
             turn: tokio::sync::Mutex::new(()),
             turn_behind: tokio::sync::Mutex::new(()),
@@ -264,13 +274,14 @@ impl Gate {
     }
 
     fn standing(&self) -> Standing {
-        let state = self.lock();
+        let mut state = self.lock();
         Standing {
             call: self.call,
             interval: state.interval(),
             pace: state.pace,
             waiting: state.waiting,
             behind: state.behind,
+            minutes: state.passed.counts(Instant::now()),
         }
     }
 
@@ -291,6 +302,7 @@ impl State {
         let small = (interval / LATE).max(TICK.min(interval / 4));
         let from = if late <= small { self.next } else { now };
         self.next = from + interval;
+        self.passed.count(now);
         Ok(Passed { slowed: self.slowed })
     }
 

@@ -4,6 +4,9 @@
 //! the origin before the answer began; `first_byte_ms` is when the first byte of the body, or the head of an answer
 //! without one, was handed to the connection; `ms` is the end.
 //!
+//! `request` is the number of the request, which the answer carries as `x-request-id`: what a person sees can be found in the
+//! log. One that a reverse proxy gave is kept.
+//!
 //! Queries are left out: they may hold signatures.
 
 use std::io;
@@ -14,7 +17,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{HeaderValue, USER_AGENT};
+use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
@@ -22,8 +25,15 @@ use crate::body::Body;
 use crate::delivery::DELIVERY;
 use crate::metrics::{Answered, Metrics};
 
+/// Names the request, in both directions.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Characters of an id from outside at the most.
+const LONGEST_ID: usize = 64;
+
 /// What is known of a request when its answer ends. Dropping it writes the line.
 pub(super) struct AccessLine {
+    id: HeaderValue,
     method: Method,
     path: String,
     agent: String,
@@ -48,6 +58,7 @@ impl AccessLine {
             .get(USER_AGENT)
             .and_then(|agent| agent.to_str().ok());
         Self {
+            id: id(request.headers()),
             method: request.method().clone(),
             path: if logged {
                 request.uri().path().to_owned()
@@ -70,6 +81,11 @@ impl AccessLine {
             whole: false,
             metrics,
         }
+    }
+
+    /// The number of the request.
+    pub(super) fn id(&self) -> &HeaderValue {
+        &self.id
     }
 
     pub(super) fn user(&mut self, name: &Arc<str>) {
@@ -111,6 +127,7 @@ impl Drop for AccessLine {
         let delivery = delivery.unwrap_or("-");
         tracing::info!(
             target: "dav123::access",
+            request = %shown(&self.id),
             peer = %self.peer,
             user = %self.user,
             method = %self.method,
@@ -125,6 +142,26 @@ impl Drop for AccessLine {
             agent = %self.agent,
         );
     }
+}
+
+/// The id that the request brings, where it is one; else a new one. Not a secret.
+fn id(headers: &HeaderMap) -> HeaderValue {
+    let is_id = |id: &&HeaderValue| {
+        let bytes = id.as_bytes();
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+        (1..=LONGEST_ID).contains(&bytes.len()) && bytes.iter().all(allowed)
+    };
+    let brought = headers.get(REQUEST_ID).filter(is_id).cloned();
+    brought.unwrap_or_else(|| {
+        // Hexadecimal digits are a header's value.
+        HeaderValue::try_from(format!("{:016x}", fastrand::u64(..)))
+            .unwrap_or_else(|_| HeaderValue::from_static("-"))
+    })
+}
+
+/// An id as text.
+pub(super) fn shown(id: &HeaderValue) -> &str {
+    id.to_str().unwrap_or("-")
 }
 
 fn milliseconds(time: Duration) -> u64 {
@@ -185,7 +222,7 @@ impl HttpBody for Logged {
             }
             Poll::Ready(None) => this.line.whole = true,
             Poll::Ready(Some(Err(error))) => {
-                tracing::warn!(path = %this.line.path, %error, "the answer was broken off");
+                tracing::warn!(request = %shown(&this.line.id), path = %this.line.path, %error, "the answer was broken off");
             }
             Poll::Pending => {}
         }

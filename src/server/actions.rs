@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use tokio::sync::mpsc;
@@ -38,7 +38,7 @@ pub(super) async fn answer(
         Ok(asked) => {
             let path = principal.root.join(&asked);
             match name {
-                "refresh" => refresh(tree, &path).await,
+                "refresh" => refresh(tree, &path, &head.headers).await,
                 _ => warm(tree.clone(), path).await,
             }
         }
@@ -78,10 +78,10 @@ fn checked(head: &Parts) -> Result<TreePath, Box<Response<Body>>> {
     })
 }
 
-async fn refresh(tree: &Arc<Tree>, path: &TreePath) -> Response<Body> {
+async fn refresh(tree: &Arc<Tree>, path: &TreePath, headers: &HeaderMap) -> Response<Body> {
     match tree.refresh_below(path).await {
-        Ok(folders) => answer::sentence(
-            StatusCode::OK,
+        Ok(folders) => answer::to_status_page(
+            headers,
             &format!("Asked anew when they are wanted next: {folders} folders."),
         ),
         Err(error) => answer::from_error(&error),

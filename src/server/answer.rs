@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::body::Body;
 use crate::drive::{Error, ErrorKind, Retry};
@@ -63,6 +63,19 @@ pub fn sentence(status: StatusCode, sentence: &str) -> Response<Body> {
     );
     // Explorer remembers a 404 without regard to letter case (webdav-clients W11).
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The answer to a button of the status page: a browser goes back to it, others are told the sentence.
+pub fn to_status_page(headers: &HeaderMap, said: &str) -> Response<Body> {
+    let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    if accepted.is_none_or(|accepted| !accepted.contains("text/html")) {
+        return sentence(StatusCode::OK, said);
+    }
+    let mut response = sentence(StatusCode::SEE_OTHER, said);
+    response
+        .headers_mut()
+        .insert(LOCATION, HeaderValue::from_static("/.dav123/"));
     response
 }
 

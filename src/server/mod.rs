@@ -8,8 +8,10 @@ mod auth;
 pub mod control;
 mod governor;
 mod listen;
+mod notify;
 pub mod pages;
 mod service;
+mod transfers;
 
 use std::collections::HashSet;
 use std::io;
@@ -172,19 +174,23 @@ impl Server {
             let (service, stop) = (self.service.clone(), self.stop.clone());
             serving.spawn(listener.serve(service, stop, self.config.server.shutdown_grace));
         }
+        notify::ready();
         self.service.warm_up(&self.config.cache.warm);
         loop {
             tokio::select! {
                 signal = signals.next() => match signal {
                     Signal::Stop => break,
                     Signal::Reload => {
+                        notify::reloading();
                         reload(&self.service, self.config.server.tls.as_ref(), self.certificate.as_ref()).await;
+                        notify::ready();
                     }
                 },
                 () = self.stop.cancelled() => break,
             }
         }
         tracing::info!("stopping");
+        notify::stopping();
         self.stop.cancel();
         tokio::select! {
             () = async { while serving.join_next().await.is_some() {} } => {}
@@ -211,6 +217,8 @@ async fn reload(service: &Service, tls: Option<&Tls>, current: Option<&Certifica
 
 enum Signal {
     Stop,
+    /// SIGHUP; there is none on Windows.
+    #[cfg_attr(not(unix), allow(dead_code))]
     Reload,
 }
 

@@ -19,19 +19,21 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
-use super::access::{AccessLine, Logged};
+use super::access::{AccessLine, Logged, REQUEST_ID, shown};
 use super::auth::{self, Auth, Principal};
 use super::control::Secret;
-use super::pages::{self, Language, View};
+use super::pages::status::Seen;
+use super::pages::{self, Language, Order, View};
+use super::transfers::Transfers;
 use super::{actions, admin, answer, governor};
 use crate::body::Body;
 use crate::config::{Access, Config};
 use crate::dav::{Ctx, Dav, Refusal, way};
-use crate::delivery::Delivery;
+use crate::delivery::{DELIVERY, Delivery};
 use crate::drive::{Error, ErrorKind};
 use crate::metrics::Metrics;
 use crate::metrics::waited::counting;
-use crate::tree::{PathError, Tree, TreePath};
+use crate::tree::{Mount, PathError, Tree, TreePath};
 
 /// Bytes of a worker's question at the most.
 const WORKER_BODY: usize = 16 * 1024;
@@ -56,6 +58,7 @@ pub(super) struct Service {
     dav: Dav,
     delivery: Arc<Delivery>,
     metrics: Arc<Metrics>,
+    transfers: Arc<Transfers>,
     /// There is no tree: only signed URLs are answered.
     only_proxy: bool,
 }
@@ -78,6 +81,7 @@ impl Service {
             delivery,
             tree,
             metrics,
+            transfers: Arc::default(),
         })
     }
 
@@ -132,6 +136,7 @@ impl Service {
         response
             .headers_mut()
             .insert(SERVER, HeaderValue::from_static("dav123"));
+        response.headers_mut().insert(REQUEST_ID, line.id().clone());
         line.answered(&response, waited.time());
         response.map(|body| Logged::new(body, line))
     }
@@ -155,7 +160,7 @@ impl Service {
             let (address, tls) = (peer.address.ip(), peer.tls);
             return match self.delivery.signed(&head, &path, address, tls).await {
                 Ok(response) => response,
-                Err(error) => self.failed(&error),
+                Err(error) => self.failed(&error, line),
             };
         }
         let request = Request::from_parts(head, body);
@@ -182,7 +187,17 @@ impl Service {
             if let Some(response) = actions::answer(&head, name, &principal, &self.tree).await {
                 return response;
             }
-            return admin::answer(&head.method, name, &self.tree, &self.metrics);
+            let seen = Seen {
+                tree: &self.tree,
+                delivery: &self.delivery,
+                transfers: &self.transfers,
+                principal: &principal,
+                prefix: &self.prefix,
+                url_path: head.uri.path(),
+                query: head.uri.query().unwrap_or_default(),
+                language: Language::of(&head.headers),
+            };
+            return admin::answer(&head.method, name, seen, &self.metrics).await;
         }
         let Some(relative) = path.below(&self.prefix) else {
             return self.above_prefix(request, &path).await;
@@ -197,22 +212,44 @@ impl Service {
         match request.method() {
             &Method::GET | &Method::HEAD => {
                 let (head, _) = request.into_parts();
-                match self.get(&head, &ctx, peer).await {
+                match self.get(&head, &ctx, peer).await.map(pages::confined) {
+                    Ok(response) if response.headers().get(DELIVERY).is_some_and(|way| way == "proxy") => {
+                        response.map(|body| match body {
+                            Body::Empty => body,
+                            body => {
+                                Body::stream(self.transfers.carry(body, ctx.path, ctx.user.clone(), false))
+                            }
+                        })
+                    }
                     Ok(response) => response,
-                    Err(error) => self.failed(&error),
+                    Err(error) => self.failed(&error, line),
                 }
             }
-            _ => match self.dav.handle(request, &ctx).await {
-                Ok(response) => response,
-                Err(Refusal::Fault(error)) => self.failed(&error),
-                Err(Refusal::Refused(refused)) => refused.into_response(),
-            },
+            &Method::PUT => {
+                let (path, user) = (ctx.path.clone(), ctx.user.clone());
+                let request = request.map(|body| self.transfers.carry(body, path, user, true));
+                self.handled(self.dav.handle(request, &ctx).await, line)
+            }
+            _ => self.handled(self.dav.handle(request, &ctx).await, line),
+        }
+    }
+
+    fn handled(&self, answer: Result<Response<Body>, Refusal>, line: &mut AccessLine) -> Response<Body> {
+        match answer {
+            Ok(response) => response,
+            Err(Refusal::Fault(error)) => self.failed(&error, line),
+            Err(Refusal::Refused(refused)) => refused.into_response(),
         }
     }
 
     async fn get(&self, head: &Parts, ctx: &Ctx, peer: Peer) -> Result<Response<Body>, Error> {
         let resource = self.tree.resolve(&ctx.path).await?;
         if !resource.is_folder() {
+            if head.method == Method::GET
+                && let Some(subtitle) = pages::subtitle(&self.delivery, &resource, head.uri.query()).await?
+            {
+                return Ok(subtitle);
+            }
             return self
                 .delivery
                 .get(head, &resource, peer.address.ip(), peer.tls)
@@ -222,17 +259,16 @@ impl Service {
             return Ok(pages::head());
         }
         let shown = ctx.path.below(&ctx.root).unwrap_or_default();
-        let language = Language::of(&head.headers);
-        pages::folder(
-            &self.tree,
-            &resource,
-            View {
-                shown: &shown,
-                url_path: head.uri.path(),
-                language,
-            },
-        )
-        .await
+        let writable =
+            |mount: &Arc<Mount>| mount.settings.access == Access::ReadWrite && mount.drive.capability().write;
+        let view = View {
+            shown: &shown,
+            url_path: head.uri.path(),
+            order: head.uri.query().and_then(Order::of),
+            writable: ctx.writable && resource.mount.as_ref().is_some_and(writable),
+            language: Language::of(&head.headers),
+        };
+        pages::folder(&self.tree, &resource, view).await
     }
 
     async fn fs_link(&self, request: Request<Incoming>) -> Response<Body> {
@@ -316,12 +352,15 @@ impl Service {
         }
     }
 
-    fn failed(&self, error: &Error) -> Response<Body> {
+    fn failed(&self, error: &Error, line: &AccessLine) -> Response<Body> {
+        let request = shown(line.id());
         match answer::status(error.kind()) {
             // Said once, when the calls were stopped.
-            _ if error.kind() == ErrorKind::RiskControl => tracing::debug!(kind = ?error.kind(), "{error}"),
-            status if status.is_server_error() => tracing::warn!(kind = ?error.kind(), "{error}"),
-            _ => tracing::debug!(kind = ?error.kind(), "{error}"),
+            _ if error.kind() == ErrorKind::RiskControl => {
+                tracing::debug!(%request, kind = ?error.kind(), "{error}")
+            }
+            status if status.is_server_error() => tracing::warn!(%request, kind = ?error.kind(), "{error}"),
+            _ => tracing::debug!(%request, kind = ?error.kind(), "{error}"),
         }
         answer::from_error(error)
     }

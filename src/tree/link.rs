@@ -13,6 +13,7 @@ use prometheus_client::metrics::family::Family;
 
 use super::Mount;
 use super::flight::{Flights, lock};
+use super::told::Hits;
 use crate::drive::{Entry, Error, Id, Link, LinkWish};
 use crate::metrics::OfMount;
 
@@ -48,6 +49,8 @@ pub(super) struct Links {
     flights: Flights<(Key, Duration), Arc<Link>>,
     /// Counts the calls, once it is told where.
     pub(super) calls: OnceLock<Family<OfMount, Counter>>,
+    /// How often a link was at hand.
+    pub(super) hits: Hits,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +65,7 @@ impl Default for Links {
             kept: Arc::default(),
             flights: Flights::while_wanted(),
             calls: OnceLock::new(),
+            hits: Hits::default(),
         }
     }
 }
@@ -89,8 +93,15 @@ impl Links {
         self.flights
             .join(
                 (key, at_least),
-                || lock(&self.kept).usable(&known_key, at_least),
+                || {
+                    let known = lock(&self.kept).usable(&known_key, at_least);
+                    if known.is_some() {
+                        self.hits.count(true);
+                    }
+                    known
+                },
                 move || {
+                    self.hits.count(false);
                     if let Some(calls) = self.calls.get() {
                         let mount = mount.settings.path.clone();
                         calls.get_or_create(&OfMount { mount }).inc();

@@ -21,6 +21,7 @@ use super::follow::Source;
 use super::growing::{Growing, Reader, unix_now};
 use super::listing::{Change, Key, Listing};
 use super::shelf::Shelf;
+use super::told::Hits;
 use crate::drive::{Drive, Entry, Error, ErrorKind};
 
 /// After a reading that failed, a known folder is not read again so soon.
@@ -58,6 +59,8 @@ pub(super) struct Listings {
     shelf: Option<Arc<Shelf>>,
     /// Turns of those that are read behind.
     behind: Arc<Semaphore>,
+    /// How often a listing was at hand.
+    pub(super) hits: Hits,
 }
 
 /// Puts times that we keep ourselves into the rows of a store, before anyone sees them.
@@ -125,12 +128,23 @@ impl Listings {
             stamp,
             shelf,
             behind: Arc::new(Semaphore::new(BEHIND)),
+            hits: Hits::default(),
         }
     }
 
     /// The listing of a folder: kept, growing, or begun now.
     pub(super) async fn open(&self, key: Key, drive: &Arc<dyn Drive>) -> Source {
         self.look_on_the_shelf(key).await;
+        let source = self.source(key, drive);
+        let waits = matches!(
+            source,
+            Source::Growing(_) | Source::Awaited(_) | Source::Overdue(..)
+        );
+        self.hits.count(!waits);
+        source
+    }
+
+    fn source(&self, key: Key, drive: &Arc<dyn Drive>) -> Source {
         let mut state = lock(&self.state);
         let now = Instant::now();
         let slot = state.slot(key);

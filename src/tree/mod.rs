@@ -21,6 +21,7 @@ mod put;
 mod replace;
 mod shelf;
 pub mod spool;
+mod told;
 mod turns;
 mod waiting;
 mod warm;
@@ -32,6 +33,7 @@ pub use members::Members;
 pub use mount::Mount;
 pub use path::{PathError, TreePath, encode_segment};
 pub use put::{Fetch, FileStream, Put, Receiving};
+pub use told::{CacheHits, WaitingFile};
 pub use warm::Warmed;
 
 use std::sync::{Arc, Mutex, OnceLock, Weak};

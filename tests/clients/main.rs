@@ -6,6 +6,7 @@
 mod world;
 
 mod browser;
+mod chromium;
 mod curl;
 mod demo;
 mod film;
@@ -18,4 +19,5 @@ mod rclone;
 mod replay;
 mod seeking;
 mod sequences;
+mod unit;
 mod write;

@@ -16,12 +16,15 @@ mod delivery;
 mod direct;
 mod faults;
 mod governor;
+mod import;
 mod kill;
 mod listing;
 mod login;
 mod memory;
 mod metrics;
+mod mistakes;
 mod open;
+mod operation;
 mod outage;
 #[cfg(target_os = "linux")]
 mod outbound;
@@ -39,6 +42,7 @@ mod share;
 mod sign_in;
 mod spool;
 mod stale;
+mod status;
 mod worker;
 mod write;
 

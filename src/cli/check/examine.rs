@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::config::{Mount, Strategy};
-use crate::drive::{Drive, Entry, Error, Id, Link, LinkWish, Quota};
+use crate::drive::{Drive, Entry, Error, ErrorKind, Id, Link, LinkWish, Quota};
 
 /// Pages of the root that are read: at 123pan's pace of one in 700 ms a larger folder would make people wait.
 const PAGES: usize = 10;
@@ -29,7 +29,7 @@ pub struct Outcome {
     pub quota: Option<Quota>,
     /// How long resolving a link took; `None` also where there is no file.
     pub link: Option<Duration>,
-    /// Why the CDN would refuse a redirected client.
+    /// Why a redirected client may get nothing, as a sentence.
     pub redirect_refused: Option<String>,
     /// What failed, each with a sentence.
     pub failures: Vec<String>,
@@ -44,13 +44,8 @@ pub struct Root {
     pub whole: bool,
 }
 
-/// Takes all steps. `refused` tells why the CDN would refuse a redirected client, `None` where it would not.
-pub async fn examine(
-    mount: &Mount,
-    drive: &dyn Drive,
-    refused: impl AsyncFn(&Link) -> Option<String>,
-) -> Outcome {
-    let mut outcome = Outcome {
+fn untried(mount: &Mount) -> Outcome {
+    Outcome {
         mount: mount.path.clone(),
         kind: mount.source.kind(),
         strategy: mount.delivery.strategy.name(),
@@ -61,17 +56,45 @@ pub async fn examine(
         link: None,
         redirect_refused: None,
         failures: Vec::new(),
+    }
+}
+
+/// A mount that need not be tried to know that it fails.
+pub fn not_tried(mount: &Mount, sentence: &str) -> Outcome {
+    Outcome {
+        failures: vec![sentence.to_owned()],
+        ..untried(mount)
+    }
+}
+
+/// A step that failed, with what to do where the error itself cannot know.
+fn failed(step: &str, error: &Error) -> String {
+    let advice = match error.kind() {
+        ErrorKind::Unreachable => {
+            " Is this machine online, and may it reach that host? Through a proxy: set outbound."
+        }
+        _ => "",
     };
+    format!("{step}: {error}{advice}")
+}
+
+/// Takes all steps. `refused` tells why the CDN would refuse a redirected client, `None` where it would not.
+pub async fn examine(
+    mount: &Mount,
+    drive: &dyn Drive,
+    refused: impl AsyncFn(&Link) -> Option<String>,
+) -> Outcome {
+    let mut outcome = untried(mount);
     let (signed_in, took) = timed(drive.sign_in()).await;
     if let Err(error) = signed_in {
-        outcome.failures.push(format!("sign-in: {error}"));
+        outcome.failures.push(failed("sign-in", &error));
         return outcome;
     }
     outcome.sign_in = Some(took);
     if drive.capability().quota {
         match drive.quota().await {
             Ok(quota) => outcome.quota = quota,
-            Err(error) => outcome.failures.push(format!("quota: {error}")),
+            Err(error) => outcome.failures.push(failed("quota", &error)),
         }
     }
     let (listed, took) = timed(first_pages(drive, drive.root(), PAGES)).await;
@@ -85,14 +108,14 @@ pub async fn examine(
             members
         }
         Err(error) => {
-            outcome.failures.push(format!("list: {error}"));
+            outcome.failures.push(failed("list", &error));
             return outcome;
         }
     };
     match a_file(drive, members).await {
         Ok(None) => {}
         Ok(Some(file)) => resolve(&mut outcome, mount, drive, &file, refused).await,
-        Err(error) => outcome.failures.push(format!("list below the root: {error}")),
+        Err(error) => outcome.failures.push(failed("list below the root", &error)),
     }
     outcome
 }
@@ -131,13 +154,13 @@ async fn resolve(
                 outcome.redirect_refused = match &mount.delivery.outbound {
                     // The probe could go neither the client's way nor the link's.
                     Some(outbound) => Some(format!(
-                        "links are made for the address of {outbound}, and 123pan may refuse them to a client elsewhere; set strategy = \"auto\" or \"proxy\"."
+                        "a redirect would be refused: links are made for the address of {outbound}, and 123pan may refuse them to a client elsewhere; set strategy = \"auto\" or \"proxy\"."
                     )),
                     None => refused(&link).await,
                 };
             }
         }
-        (Err(error), _) => outcome.failures.push(format!("link: {error}")),
+        (Err(error), _) => outcome.failures.push(failed("link", &error)),
     }
 }
 
@@ -190,7 +213,7 @@ fn best_file(members: &[Entry]) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::config::{Access, Delivery, Endpoints, Share, Source};
-    use crate::drive::{Capability, DriveFuture, ErrorKind, Kind, Lister, Page};
+    use crate::drive::{Capability, DriveFuture, Kind, Lister, Page};
     use std::collections::VecDeque;
     use std::time::SystemTime;
 

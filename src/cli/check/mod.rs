@@ -12,16 +12,27 @@ use crate::delivery::{origin_takes, redirect_refused};
 use crate::drive::{Drive, build};
 use crate::tree::spool::Spool;
 
-use super::{Failure, say, wrong_mount};
+use super::{Failure, example, note, say, wrong_mount};
 
 /// Reads the configuration, tries every mount, prints what was found.
 pub async fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
     let config = config::load(file)?;
     let drives = open(&config)?;
+    if config.mounts.is_empty() && config.proxy.is_none() {
+        note(
+            "the configuration has no [[mount]]: the tree is empty. dav.example.toml shows one of each kind.",
+        );
+    }
+    example::left_on_users(&config)
+        .iter()
+        .for_each(|sentence| note(sentence));
     let mut outcomes = Vec::with_capacity(drives.len());
     // One after the other: the times are then those of one mount alone.
     for (mount, drive) in config.mounts.iter().zip(&drives) {
-        let outcome = examine::examine(mount, drive.as_ref(), redirect_refused).await;
+        let outcome = match example::left_on(mount) {
+            Some(sentence) => examine::not_tried(mount, sentence),
+            None => examine::examine(mount, drive.as_ref(), redirect_refused).await,
+        };
         if !json {
             say(&report::line(&outcome));
         }

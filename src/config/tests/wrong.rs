@@ -460,7 +460,7 @@ fn errors_of_syntax_name_file_and_line_and_show_no_value() {
 fn a_file_that_is_not_there_is_named() {
     let error = load(Path::new("/nowhere/dav.toml")).unwrap_err().to_string();
     assert!(
-        error.starts_with("/nowhere/dav.toml: cannot be read (No such file"),
+        error.starts_with("/nowhere/dav.toml: there is no such file; copy dav.example.toml"),
         "{error}"
     );
 }
