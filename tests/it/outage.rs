@@ -12,7 +12,8 @@ use crate::world::{World, account, brief, hrefs, options};
 /// How long the cloud is away.
 const OUTAGE: Duration = Duration::from_secs(3);
 /// How long until all is well again.
-const RECOVERY: Duration = Duration::from_secs(5);
+/// One to two seconds on a machine that does nothing else.
+const RECOVERY: Duration = Duration::from_secs(8);
 const FOLDERS: usize = 12;
 const FILES: usize = 5;
 const FILM: u64 = 6 << 20;

@@ -96,16 +96,22 @@ impl<K: Hash + Eq + Copy> Slow<K> {
             let now = Instant::now();
             let record = record(&mut table, who, now);
             let turn = record.next.max(now);
-            if turn - now > PATIENCE {
+            let late = turn - now > PATIENCE;
+            if late && record.wrong > self.measure.free {
                 return Err(turn - now);
             }
             record.open += 1;
-            let counted = record.wrong.saturating_add(record.open.saturating_sub(AT_ONCE));
-            record.next = turn + self.measure.gap(counted);
+            if !late {
+                let counted = record.wrong.saturating_add(record.open.saturating_sub(AT_ONCE));
+                record.next = turn + self.measure.gap(counted);
+            }
             turn
         };
         let attempt = Attempt { slow: self, who };
-        let mut turn = std::pin::pin!(tokio::time::sleep_until(turn));
+        // Of a burst in which none is known to be wrong, those that come too late wait for one that is right.
+        let late = turn.saturating_duration_since(Instant::now() + PATIENCE);
+        let end = turn - late;
+        let mut turn = std::pin::pin!(tokio::time::sleep_until(end));
         loop {
             let mut forgiven = std::pin::pin!(self.forgiven.notified());
             // From here on nothing is missed.
@@ -114,7 +120,10 @@ impl<K: Hash + Eq + Copy> Slow<K> {
                 break;
             }
             tokio::select! {
-                () = &mut turn => break,
+                () = &mut turn => match late.is_zero() {
+                    true => break,
+                    false => return Err(late),
+                },
                 () = forgiven => {}
             }
         }
