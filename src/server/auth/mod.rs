@@ -419,7 +419,9 @@ impl Turn<'_> {
     }
 }
 
-/// What Digest is offered with: what serves all who can use it at all; for a mixture what every client knows.
+/// What Digest is offered with: the best-known way that serves all who can use Digest at all; for a mixture what every client
+/// knows. One way alone: of several challenges curl takes the first, FFmpeg the last, and fails if that is SHA-256.
+/// A client that uses the other one unasked is served too.
 fn offered(users: &[Account]) -> Vec<Algorithm> {
     let able = |user: &&Account| Algorithm::ALL.iter().any(|with| user.password.serves(*with));
     let able: Vec<&Account> = users.iter().filter(able).collect();
@@ -431,6 +433,7 @@ fn offered(users: &[Account]) -> Vec<Algorithm> {
     if offered.is_empty() {
         offered.push(Algorithm::Md5);
     }
+    offered.truncate(1);
     offered
 }
 

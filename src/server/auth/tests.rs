@@ -62,9 +62,8 @@ struct Client {
 impl Client {
     fn new(auth: &Auth, algorithm: Algorithm) -> Self {
         let challenges = texts(auth, Ask::All, false);
-        let ours = challenges
-            .iter()
-            .find(|text| text.contains(&format!("algorithm={},", algorithm.name())));
+        // A nonce serves either hash.
+        let ours = challenges.iter().find(|text| text.starts_with("Digest "));
         Self {
             nonce: value(ours.unwrap(), "nonce").to_owned(),
             algorithm,
@@ -240,7 +239,7 @@ async fn a_replay_and_an_old_nonce_are_stale_and_a_new_nonce_comes_along() {
     assert_eq!(sign_in(&auth, &client.headers(3), PEER).await, stale);
     let challenges = texts(&auth, Ask::Stale, false);
     assert!(challenges.iter().all(|text| text.contains("stale=true")));
-    assert_ne!(value(&challenges[1], "nonce"), client.nonce);
+    assert_ne!(value(&challenges[0], "nonce"), client.nonce);
     // One that was never ours is no reason to ask the user either.
     let mut client = Client::new(&auth, Algorithm::Md5);
     assert!(sign_in(&auth, &client.headers(1), PEER).await.is_ok());
@@ -254,9 +253,9 @@ fn what_is_offered_depends_on_the_users() {
     let (md5, sha256) = (Algorithm::Md5, Algorithm::Sha256);
     let plain = || Password::Plain("secret".into());
     for (passwords, digests, after_wrong) in [
-        (vec![plain()], vec!["MD5", "SHA-256"], Ask::All),
+        (vec![plain()], vec!["MD5"], Ask::All),
         (vec![slow_hash("x")], vec![], Ask::All),
-        (vec![plain(), slow_hash("x")], vec!["MD5", "SHA-256"], Ask::Basic),
+        (vec![plain(), slow_hash("x")], vec!["MD5"], Ask::Basic),
         (vec![plain(), ha1(md5)], vec!["MD5"], Ask::All),
         (vec![ha1(sha256), plain()], vec!["SHA-256"], Ask::All),
         (vec![ha1(sha256), ha1(md5)], vec!["MD5"], Ask::Basic),
