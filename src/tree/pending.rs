@@ -67,11 +67,7 @@ impl Tree {
         content: Spooled,
         modified: Option<i64>,
     ) -> Result<Resource, Error> {
-        let wait = if content.size() == 0 {
-            EMPTY_WAIT
-        } else {
-            Duration::ZERO
-        };
+        let wait = first_wait(&content);
         self.queue_for(place, content, modified, wait).await
     }
 
@@ -248,6 +244,7 @@ impl Tree {
                 "The file has just reached 123pan; repeat the move.",
             )
         })?;
+        // An upload of it that is under way ends.
         waiting.cancelled.cancel();
         let turn = self.turns.wait(&waiting.place).await;
         if self.pending.by_id(resource.entry.id).is_none() {
@@ -256,6 +253,21 @@ impl Tree {
                 "The file has just reached 123pan; repeat the move.",
             ));
         }
+        let moved = self.moved_row(&waiting, to).await;
+        self.pending.remove(&waiting);
+        drop(turn);
+        // Where it could not be moved, it waits on where it was.
+        let (place, row) = match &moved {
+            Ok(row) => (to.clone(), row.clone()),
+            Err(_) => (waiting.place.clone(), waiting.row.clone()),
+        };
+        let (content, wait) = (waiting.content.clone(), first_wait(&waiting.content));
+        let shown = self.wait_for(waiting.sequence, place, content, row, wait).await;
+        moved.map(|_| shown)
+    }
+
+    /// Makes room at the old name and notes the new place; the row as it is then.
+    async fn moved_row(&self, waiting: &Waiting, to: &Place) -> Result<Row, Error> {
         // Its older content, which it was to replace at its old name, goes with the name.
         if let Some(beneath) = self.drives_member(&waiting.place).await? {
             self.remove_from_drive(&waiting.place, &beneath).await?;
@@ -268,20 +280,9 @@ impl Tree {
             name: to.name.clone(),
             ..waiting.row.clone()
         };
-        self.state
-            .update(waiting.sequence, row.clone())
-            .await
-            .map_err(state_error)?;
-        self.pending.remove(&waiting);
-        drop(turn);
-        let wait = if waiting.content.size() == 0 {
-            EMPTY_WAIT
-        } else {
-            Duration::ZERO
-        };
-        Ok(self
-            .wait_for(waiting.sequence, to.clone(), waiting.content.clone(), row, wait)
-            .await)
+        let noted = self.state.update(waiting.sequence, row.clone()).await;
+        noted.map_err(state_error)?;
+        Ok(row)
     }
 
     /// A folder was moved: the files that wait in it are shown at their new paths. Their folder's id is the same.
@@ -396,6 +397,15 @@ impl Tree {
                 self.pending.changed.notify_one();
             }
         }
+    }
+}
+
+/// How long a file waits before it is sent: a body may follow an empty one.
+fn first_wait(content: &Spooled) -> Duration {
+    if content.size() == 0 {
+        EMPTY_WAIT
+    } else {
+        Duration::ZERO
     }
 }
 

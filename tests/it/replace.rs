@@ -1,9 +1,11 @@
 //! Changes onto a taken name: the old one is lost at no moment, and gone when it should be.
 
+use std::time::Duration;
+
 use dav123::sim::{Cloud, Fault, FaultKind};
 
 use super::write::{put, world};
-use crate::world::{World, options};
+use crate::world::{World, eventually, options};
 
 fn change(world: &World, method: &str, from: &str, to: &str) -> reqwest::RequestBuilder {
     world.request(method, from).header("destination", world.url(to))
@@ -120,6 +122,29 @@ async fn a_waiting_file_takes_the_one_it_replaces_with_it() {
     );
     assert_eq!(world.members("/drive/folder").await, Vec::<String>::new());
     world.cloud.clear_faults();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_file_that_could_not_be_moved_is_sent_all_the_same() {
+    let world = world("back", fill).await;
+    // Its upload has begun and does not end.
+    let long = FaultKind::Delay(Duration::from_secs(60));
+    world.fault(Fault::once("upload_request", long));
+    assert_eq!(put(&world, "/drive/in/old.txt", "newer").await, 204);
+    eventually("it is being sent", || world.calls("upload_request") > 0).await;
+    // The older one cannot be removed.
+    let fails = FaultKind::Code(5000.into(), "internal".to_owned());
+    world.fault(Fault::once("trash", fails));
+    let moved = change(&world, "MOVE", "/drive/in/old.txt", "/drive/in/moved.txt");
+    assert!(!moved.send().await.unwrap().status().is_success());
+    eventually("it is sent", || {
+        world
+            .cloud
+            .read("/in/old.txt")
+            .is_some_and(|stored| stored == b"newer")
+    })
+    .await;
+    assert_eq!(world.members("/drive/in").await, ["/drive/in/old.txt"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
