@@ -7,6 +7,7 @@
 
 pub mod body;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod dav;
 pub mod delivery;

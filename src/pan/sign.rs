@@ -2,10 +2,11 @@
 //! (API page 4). It holds the time, so it is made for each attempt, with the service's clock.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
+
+use crate::clock::unix_now;
 
 /// What the digits of the time are written as, 0 to 9.
 const DIGITS: [u8; 10] = *b"adefghlmyi";
@@ -37,13 +38,6 @@ impl Clock {
         self.ahead.store(ahead, Ordering::Relaxed);
         ahead
     }
-}
-
-/// Unix seconds of this machine's clock.
-pub fn unix_now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// A random number for [`parameter`].

@@ -8,7 +8,7 @@
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::flight::lock;
 use super::listing::{Chunk, Key, Listing};
 use super::listings::{Stamp, State};
+use crate::clock::unix_now;
 use crate::drive::{Drive, DriveFuture, Entry, Error, ErrorKind, Urgency};
 use crate::metrics::waited::waiting;
 
@@ -265,10 +266,4 @@ impl Drop for Reader {
             self.end(Err(Error::new(ErrorKind::Nonsense, "The listing was cut off.")));
         }
     }
-}
-
-/// Unix seconds.
-pub(super) fn unix_now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(0)
 }

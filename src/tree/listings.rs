@@ -18,10 +18,11 @@ use tokio::time::Instant;
 
 use super::flight::lock;
 use super::follow::Source;
-use super::growing::{Growing, Reader, unix_now};
+use super::growing::{Growing, Reader};
 use super::listing::{Change, Key, Listing};
 use super::shelf::Shelf;
 use super::told::Hits;
+use crate::clock::unix_now;
 use crate::drive::{Drive, Entry, Error, ErrorKind};
 
 /// After a reading that failed, a known folder is not read again so soon.

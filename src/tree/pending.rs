@@ -6,7 +6,7 @@
 //! nothing that was acknowledged is ever given up.
 
 use std::sync::{Arc, Mutex, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -18,6 +18,7 @@ use super::put::md5_of_nothing;
 use super::spool::Spooled;
 use super::waiting::{Times, Waiting};
 use super::{Resource, Tree, TreePath};
+use crate::clock::unix_now;
 use crate::drive::{Content, Entry, Error, ErrorKind, Id, Kind, in_background};
 use crate::state::Pending as Row;
 
@@ -436,13 +437,6 @@ async fn send_all(tree: Weak<Tree>) {
             drop(permit);
         });
     }
-}
-
-fn unix_now() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(0)
 }
 
 pub(super) fn state_error(error: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -1,7 +1,7 @@
 //! The CDN as this drive meets it: signs what goes out, and asks about files.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
@@ -166,9 +166,7 @@ impl Cdn {
 
 /// Now, in Unix seconds.
 pub(super) fn unix_now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |now| now.as_secs())
+    u64::try_from(crate::clock::unix_now()).unwrap_or(0)
 }
 
 fn probe_expiry() -> u64 {

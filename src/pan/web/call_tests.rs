@@ -326,7 +326,7 @@ async fn too_fast_and_server_errors_are_tried_again_within_bounds() {
 
 #[tokio::test]
 async fn each_attempt_is_signed_and_a_refused_signature_sets_the_clock_once() {
-    let far = sign::unix_now() + 7200;
+    let far = crate::clock::unix_now() + 7200;
     let service = Canned::start(move |asked: &Asked| {
         if asked.target.contains("server/time") {
             return Answer::json(format!(r#"{{"code":0,"data":{{"timestamp":{far}}}}}"#));
@@ -425,7 +425,7 @@ async fn a_long_retry_after_turns_the_next_call_away_without_a_request() {
 
 #[tokio::test]
 async fn many_refused_signatures_set_the_clock_once() {
-    let far = sign::unix_now() + 7200;
+    let far = crate::clock::unix_now() + 7200;
     let service = Canned::start(move |asked: &Asked| {
         let delay = Duration::from_millis(100);
         if asked.target.contains("server/time") {
