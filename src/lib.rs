@@ -12,6 +12,7 @@ pub mod config;
 pub mod dav;
 pub mod delivery;
 pub mod drive;
+pub mod hex;
 pub mod media_type;
 pub mod metrics;
 pub mod pan;

@@ -5,6 +5,8 @@ use md5::{Digest as _, Md5};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
+use crate::hex;
+
 /// The protection space of Basic and Digest; part of what an HA1 is the hash of.
 pub const REALM: &str = "dav123";
 
@@ -82,12 +84,9 @@ impl Algorithm {
 
     /// The hash of a text in lower-case hexadecimal digits.
     pub fn hash(self, text: &str) -> String {
-        fn hex(bytes: &[u8]) -> String {
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-        }
         match self {
-            Self::Md5 => hex(&Md5::digest(text)),
-            Self::Sha256 => hex(&Sha256::digest(text)),
+            Self::Md5 => hex::encode(&Md5::digest(text)),
+            Self::Sha256 => hex::encode(&Sha256::digest(text)),
         }
     }
 

@@ -84,18 +84,11 @@ pub(super) fn announced(headers: &HeaderMap) -> Put {
 
 /// The MD5 of an `OC-Checksum`; other algorithms are not ours to check.
 fn oc_checksum(value: &str) -> Option<[u8; 16]> {
-    let hex = value.split_whitespace().find_map(|sum| {
-        let (name, hex) = sum.split_once(':')?;
-        name.eq_ignore_ascii_case("md5").then_some(hex)
+    let digits = value.split_whitespace().find_map(|sum| {
+        let (name, digits) = sum.split_once(':')?;
+        name.eq_ignore_ascii_case("md5").then_some(digits)
     })?;
-    let mut md5 = [0; 16];
-    if hex.len() != 32 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (at, byte) in md5.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(md5)
+    crate::hex::md5(digits)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::proxy_url::About;
 use super::recent::Recent;
 use crate::config::Proxy;
 use crate::drive::{Entry, Error, ErrorKind, Id, Kind, Link, LinkWish, Retry};
+use crate::hex;
 use crate::tree::{Flights, TreePath};
 
 /// How long a grant is used without asking again.
@@ -192,8 +193,6 @@ fn granted(path: &TreePath, data: Data, now: SystemTime) -> Grant {
     {
         referers.clone_from(all);
     }
-    let md5 = about.as_ref().and_then(|about| about.md5.as_deref());
-    let md5 = md5.filter(|md5| md5.len() == 32);
     let link = Link {
         url: data.url.into(),
         until: match &about {
@@ -213,9 +212,7 @@ fn granted(path: &TreePath, data: Data, now: SystemTime) -> Grant {
             size: about.as_ref().and_then(|about| about.size),
             modified: about.as_ref().map_or(0, |about| about.modified),
             created: 0,
-            md5: md5
-                .and_then(|md5| u128::from_str_radix(md5, 16).ok())
-                .map(u128::to_be_bytes),
+            md5: about.as_ref().and_then(|about| hex::md5(about.md5.as_deref()?)),
             locator: Arc::from(""),
         }),
     }

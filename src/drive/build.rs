@@ -17,8 +17,9 @@ use super::direct_link::{DirectLinkDrive, PaidLinks};
 use super::open::OpenCalls;
 use super::share::ShareDrive;
 use crate::config::{self, Config, Endpoints, Mount, Outbound, Source};
+use crate::hex;
 use crate::pan::http::Client;
-use crate::pan::kept::{KeptToken, hex};
+use crate::pan::kept::KeptToken;
 use crate::pan::open::Open;
 use crate::pan::token::{Credentials, Grant, Session};
 use crate::pan::web::Web;
@@ -234,7 +235,7 @@ fn identity_of(host: &str, name: Option<&str>, token: Option<&SecretString>) -> 
     match (name, token) {
         (Some(name), _) => format!("{host}\n{name}"),
         (None, Some(token)) => {
-            let hash = hex(&Sha256::digest(token.expose_secret().as_bytes()));
+            let hash = hex::encode(&Sha256::digest(token.expose_secret().as_bytes()));
             format!("{host}\ntoken {hash}")
         }
         (None, None) => host.to_owned(),

@@ -31,6 +31,8 @@ use std::time::{Duration, SystemTime};
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::hex;
+
 /// The future of a drive's call. Dropping it gives the call up.
 pub type DriveFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
@@ -82,14 +84,7 @@ impl Entry {
             return None;
         }
         if let Some(md5) = &self.md5 {
-            let mut tag = String::with_capacity(34);
-            tag.push('"');
-            for byte in md5 {
-                tag.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-                tag.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-            }
-            tag.push('"');
-            return Some(tag);
+            return Some(format!("\"{}\"", hex::encode(md5)));
         }
         self.size
             .map(|size| format!("\"{:x}-{size:x}-{:x}\"", self.id.0, self.modified))

@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::{Entry, Id, Kind};
-use crate::pan::kept::hex;
+use crate::hex;
 use crate::pan::web::files::Row;
 
 /// The `Type` of a folder.
@@ -60,7 +60,7 @@ pub(super) fn entry(row: &Row, names: &mut Names, locators: &mut Locators) -> En
         Kind::File
     };
     let is_file = kind == Kind::File;
-    let md5 = if is_file { parse_md5(&row.etag) } else { None };
+    let md5 = if is_file { hex::md5(row.etag.trim()) } else { None };
     let locator = if is_file && md5.is_none() && !row.etag.is_empty() {
         locators.share(&format!("{}{SEPARATOR}{}", row.etag, row.s3_key_flag))
     } else if is_file {
@@ -83,24 +83,10 @@ pub(super) fn entry(row: &Row, names: &mut Names, locators: &mut Locators) -> En
 /// Etag and `S3KeyFlag` of an entry, as a link is asked with them.
 pub(super) fn link_keys(entry: &Entry) -> (String, &str) {
     match (&entry.md5, entry.locator.split_once(SEPARATOR)) {
-        (Some(md5), _) => (hex(md5), &entry.locator),
+        (Some(md5), _) => (hex::encode(md5), &entry.locator),
         (None, Some((etag, flag))) => (etag.to_owned(), flag),
         (None, None) => (String::new(), &entry.locator),
     }
-}
-
-fn parse_md5(text: &str) -> Option<[u8; 16]> {
-    let digits = text.trim().as_bytes();
-    if digits.len() != 32 {
-        return None;
-    }
-    let mut md5 = [0; 16];
-    for (byte, pair) in md5.iter_mut().zip(digits.chunks_exact(2)) {
-        let high = char::from(pair[0]).to_digit(16)?;
-        let low = char::from(pair[1]).to_digit(16)?;
-        *byte = u8::try_from(high << 4 | low).ok()?;
-    }
-    Some(md5)
 }
 
 /// The name with everything that a path segment cannot hold in a form that looks like it.

@@ -14,6 +14,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::hex;
+
 /// Folder below the state directory.
 const FOLDER: &str = "tokens";
 /// No token file is longer.
@@ -50,7 +52,7 @@ impl KeptToken {
     /// The place for the account that `identity` names (login host and user name, or a hash of
     /// the configured token). Nothing is created yet.
     pub fn new(state_dir: &Path, identity: &str) -> Self {
-        let name = hex(&Sha256::digest(identity.as_bytes()));
+        let name = hex::encode(&Sha256::digest(identity.as_bytes()));
         Self {
             file: state_dir.join(FOLDER).join(format!("{name}.json")),
         }
@@ -118,18 +120,6 @@ impl KeptToken {
         }
         fs::read(&self.file).ok()
     }
-}
-
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut out, b| {
-            for half in [b >> 4, b & 15] {
-                out.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
-            }
-            out
-        })
 }
 
 #[cfg(unix)]

@@ -10,8 +10,8 @@ use md5::{Digest, Md5};
 
 use super::error::Error;
 use super::http::Times;
-use super::kept::hex;
 use super::outgoing::Frames;
+use crate::hex;
 
 /// Least time for a part.
 const TIME_MIN: Duration = Duration::from_secs(300);
@@ -99,7 +99,7 @@ impl Passing {
     /// In lower-case hex.
     pub(super) fn md5(&self) -> String {
         let hash = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        hex(&hash.finalize())
+        hex::encode(&hash.finalize())
     }
 }
 

@@ -22,9 +22,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Known by all, knowing no room; among each other only as [`LEAVES_MAY_USE`] says.
-const LEAVES: &[&str] = &["config", "clock", "body", "state", "metrics", "media_type"];
+const LEAVES: &[&str] = &["config", "clock", "body", "state", "metrics", "media_type", "hex"];
 
-const LEAVES_MAY_USE: &[(&str, &str)] = &[("state", "config"), ("state", "clock"), ("body", "metrics")];
+const LEAVES_MAY_USE: &[(&str, &str)] = &[
+    ("config", "hex"),
+    ("state", "config"),
+    ("state", "clock"),
+    ("body", "metrics"),
+];
 
 /// Libraries that only one place may name.
 const NAMED_IN: &[(&str, &[&str])] = &[

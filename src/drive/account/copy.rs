@@ -7,7 +7,7 @@ use super::relocate::Place;
 use super::staging::Staging;
 use super::{Account, name};
 use crate::drive::{Entry, Error, ErrorKind, Id};
-use crate::pan::kept::hex;
+use crate::hex;
 use crate::pan::web::upload::Offer;
 
 impl Account {
@@ -59,7 +59,7 @@ impl Account {
             parent: target.folder.0,
             name: target.name,
             size,
-            etag: &hex(&md5),
+            etag: &hex::encode(&md5),
             replace: false,
         };
         match self.offer(offer, &wanted).await? {

@@ -6,10 +6,10 @@ use super::calls::{Offered, Sending};
 use super::proof::{LOOKS, LOOKS_PATIENT, Wanted};
 use super::{Account, name};
 use crate::drive::{Begun, Content, DriveFuture, Entry, Error, ErrorKind, Id, NewFile, Retry, Upload};
+use crate::hex;
 use crate::pan;
 use crate::pan::Reason;
 use crate::pan::http::HttpError;
-use crate::pan::kept::hex;
 use crate::pan::parts::Reader;
 use crate::pan::web::upload::Offer;
 
@@ -43,7 +43,7 @@ impl Account {
             parent: file.parent.0,
             name: &file.name,
             size: file.size,
-            etag: &hex(&file.md5),
+            etag: &hex::encode(&file.md5),
             replace: file.replaces.is_some(),
         };
         let replaces = file.replaces.as_ref().map(|entry| entry.id);

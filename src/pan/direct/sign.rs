@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use super::url::{DirectUrl, auth_key};
+use crate::hex;
 
 /// Which form of the path is hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -113,13 +114,7 @@ impl Signer {
         }
         md5.update(format!("-{expires}-{rand}-{uid}-"));
         md5.update(self.key.expose_secret());
-        let mut hex = String::with_capacity(32);
-        for byte in md5.finalize() {
-            for half in [byte >> 4, byte & 15] {
-                hex.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
-            }
-        }
-        hex
+        hex::encode(&md5.finalize())
     }
 }
 

@@ -12,9 +12,9 @@ use serde_json::{Value, from_str};
 
 use super::*;
 use crate::config::Endpoints;
+use crate::hex;
 use crate::pan::canned::{self, Asked, Canned};
 use crate::pan::http::{Client, HttpError};
-use crate::pan::kept::hex;
 use crate::pan::outgoing::Frames;
 use crate::pan::parts::Reader;
 use crate::pan::token::{Credentials, Session as Account};
@@ -40,7 +40,7 @@ fn web(server: &Canned) -> Web {
 }
 
 fn md5(bytes: &str) -> String {
-    hex(&Md5::digest(bytes.as_bytes()))
+    hex::encode(&Md5::digest(bytes.as_bytes()))
 }
 
 fn offer<'a>(bytes: &str, etag: &'a str) -> Offer<'a> {

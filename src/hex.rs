@@ -1,0 +1,50 @@
+//! Hexadecimal digits.
+
+/// Bytes as lower-case digits.
+pub fn encode(bytes: &[u8]) -> String {
+    let mut digits = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        for half in [byte >> 4, byte & 15] {
+            digits.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
+        }
+    }
+    digits
+}
+
+/// The MD5 that 32 digits of either case stand for.
+pub fn md5(digits: &str) -> Option<[u8; 16]> {
+    let digits = digits.as_bytes();
+    if digits.len() != 32 {
+        return None;
+    }
+    let mut md5 = [0; 16];
+    for (byte, pair) in md5.iter_mut().zip(digits.chunks_exact(2)) {
+        let high = char::from(pair[0]).to_digit(16)?;
+        let low = char::from(pair[1]).to_digit(16)?;
+        *byte = u8::try_from(high << 4 | low).ok()?;
+    }
+    Some(md5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else() {
+        let sum: [u8; 16] = *b"\x00\x01\x0f\x10\x7f\x80\xff\xaaabcdefgh";
+        let digits = encode(&sum);
+        assert_eq!(digits, "00010f107f80ffaa6162636465666768");
+        assert_eq!(md5(&digits), Some(sum));
+        assert_eq!(md5(&digits.to_uppercase()), Some(sum));
+        for wrong in [
+            "",
+            "0001",
+            &digits[1..],
+            &digits.replace('a', "g"),
+            &digits.replace("00", "+0"),
+        ] {
+            assert_eq!(md5(wrong), None, "{wrong}");
+        }
+    }
+}
