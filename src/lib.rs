@@ -16,6 +16,7 @@ pub mod hex;
 pub mod media_type;
 pub mod metrics;
 pub mod pan;
+pub mod private;
 pub mod server;
 pub mod sim;
 pub mod state;

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use self::memory::Memory;
 use self::rows::Properties;
 use self::writer::{Request, Writer};
+use crate::private;
 
 /// (drive, file) → Unix seconds.
 const TIMES: TableDefinition<(&str, i64), i64> = TableDefinition::new("times");
@@ -105,7 +106,7 @@ impl State {
             path: path.clone(),
             source,
         };
-        make_private(dir).map_err(|error| fail(error.into()))?;
+        private::folder(dir).map_err(|error| fail(error.into()))?;
         let fresh = !path.exists();
         if fresh {
             give_birth(dir, &path).map_err(fail)?;
@@ -115,12 +116,7 @@ impl State {
             Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(StateError::InUse(path)),
             Err(error) => return Err(fail(error.into())),
         };
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let private = std::fs::Permissions::from_mode(0o600);
-            std::fs::set_permissions(&path, private).map_err(|error| fail(error.into()))?;
-        }
+        private::close(&path).map_err(|error| fail(error.into()))?;
         let memory = Arc::new(RwLock::new(read(&database).map_err(fail)?));
         Ok(Self {
             memory: memory.clone(),
@@ -254,33 +250,6 @@ impl State {
     }
 }
 
-/// Makes a directory that only its owner can look into.
-pub fn make_private(dir: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
-    let beside = path.with_extension(format!("{:016x}.new", fastrand::u64(..)));
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options
-        .open(&beside)
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&beside);
-    }
-    written
-}
-
 /// Makes an empty state beside its place and puts it there: a crash in the middle leaves no half-made file behind.
 fn give_birth(dir: &Path, path: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let unborn = dir.join("state.redb.new");
@@ -293,7 +262,7 @@ fn give_birth(dir: &Path, path: &Path) -> Result<(), Box<dyn std::error::Error +
     drop(database);
     std::fs::rename(&unborn, path)?;
     // Not every system can sync a directory.
-    let _ = std::fs::File::open(dir).and_then(|dir| dir.sync_all());
+    let _ = private::sync_folder(dir);
     Ok(())
 }
 

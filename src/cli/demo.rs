@@ -12,6 +12,7 @@ use crate::config::{
     Share, Source, Strategy, Upload, UploadMode, User,
 };
 
+use crate::private;
 use crate::sim::{self, Cloud, DirectAuth, SEED};
 use crate::tree::TreePath;
 
@@ -277,7 +278,7 @@ impl Folder {
         let temporary =
             || std::env::temp_dir().join(format!("dav123-demo-{}", uuid::Uuid::new_v4().simple()));
         let path = named.unwrap_or_else(temporary);
-        create_private(&path).with_context(|| format!("The folder {} cannot be made", path.display()))?;
+        private::folder(&path).with_context(|| format!("The folder {} cannot be made", path.display()))?;
         Ok(Self { path, keep })
     }
 
@@ -294,7 +295,7 @@ impl Folder {
         let letter = |byte: u8| char::from(LETTERS[usize::from(byte) % LETTERS.len()]);
         let password: String = bytes.into_iter().map(letter).collect();
         if self.keep {
-            write_private(&file, &password)
+            private::write(&file, password.as_bytes())
                 .with_context(|| format!("The file {} cannot be written", file.display()))?;
         }
         Ok(password)
@@ -307,22 +308,6 @@ impl Drop for Folder {
             let _ = std::fs::remove_dir_all(&self.path);
         }
     }
-}
-
-fn create_private(path: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    std::io::Write::write_all(&mut options.open(path)?, text.as_bytes())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! sees the old token or the new one.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::hex;
+use crate::{hex, private};
 
 /// Folder below the state directory.
 const FOLDER: &str = "tokens";
@@ -70,32 +70,21 @@ impl KeptToken {
     /// # Errors
     /// Where the folder or the file cannot be written.
     pub fn write(&self, token: &SecretString) -> io::Result<()> {
-        let folder = self.file.parent().unwrap_or(Path::new("."));
-        create_folder(folder)?;
+        private::folder(self.folder())?;
         let content = serde_json::to_vec(&Content {
             token: token.expose_secret().to_owned(),
         })?;
-        let temporary = self
-            .file
-            .with_extension(format!("{:016x}.tmp", fastrand::u64(..)));
-        let written = create_file(&temporary)
-            .and_then(|mut file| {
-                file.write_all(&content)?;
-                file.sync_all()
-            })
-            .and_then(|()| fs::rename(&temporary, &self.file));
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        written?;
-        sync_folder(folder)
+        private::write(&self.file, &content)
+    }
+
+    fn folder(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new("."))
     }
 
     /// Waits for the turn to sign in. Who has it reads the token anew: the one before may have got it. `None` where the
     /// file system knows no locks, or where the other process is stuck: going on then costs a sign-in at the most.
     pub async fn turn(&self) -> Option<Turn> {
-        let folder = self.file.parent().unwrap_or(Path::new("."));
-        create_folder(folder).ok()?;
+        private::folder(self.folder()).ok()?;
         let lock = open_lock(&self.file.with_extension("lock")).ok()?;
         let begun = tokio::time::Instant::now();
         while !try_lock(&lock).ok()? {
@@ -120,32 +109,6 @@ impl KeptToken {
         }
         fs::read(&self.file).ok()
     }
-}
-
-#[cfg(unix)]
-fn create_folder(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-fn create_folder(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)
-}
-
-#[cfg(unix)]
-fn create_file(path: &Path) -> io::Result<fs::File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-}
-
-#[cfg(not(unix))]
-fn create_file(path: &Path) -> io::Result<fs::File> {
-    fs::OpenOptions::new().write(true).create_new(true).open(path)
 }
 
 #[cfg(unix)]
@@ -178,17 +141,6 @@ fn try_lock(file: &fs::File) -> io::Result<bool> {
 #[cfg(not(unix))]
 fn try_lock(_: &fs::File) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
-}
-
-/// Makes the rename itself durable.
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    fs::File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl Secret {
                 token: token.clone(),
             };
             let text = serde_json::to_vec(&content).ok()?;
-            match crate::state::write_private(&path, &text) {
+            match crate::private::write(&path, &text) {
                 Ok(()) => Some(path),
                 Err(error) => {
                     tracing::warn!(%error, "commands will not find this server");

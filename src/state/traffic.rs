@@ -42,7 +42,7 @@ pub fn load(dir: &Path) -> io::Result<Counts> {
 /// Those of the disk.
 pub fn store(dir: &Path, counts: &Counts) -> io::Result<()> {
     let bytes = serde_json::to_vec(counts).map_err(io::Error::other)?;
-    super::write_private(&dir.join(FILE), &bytes)
+    crate::private::write(&dir.join(FILE), &bytes)
 }
 
 #[cfg(test)]

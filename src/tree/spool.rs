@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use super::disk::free_space;
 use super::flight::lock;
 use crate::drive::{Content, Error, ErrorKind};
-use crate::state::make_private;
+use crate::private;
 
 /// Bytes gathered before they are written.
 const BATCH: usize = 512 * 1024;
@@ -90,7 +90,7 @@ impl Spool {
     /// # Errors
     /// Where the directory cannot be made or read.
     pub fn open(dir: &Path, limit: u64, wanted: impl Fn(&str) -> bool) -> io::Result<Self> {
-        make_private(dir)?;
+        private::folder(dir)?;
         for entry in std::fs::read_dir(dir)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -308,11 +308,7 @@ impl Incoming {
     fn create(&mut self) -> Result<Arc<Mutex<File>>, Error> {
         let name = format!("{}{SUFFIX}", uuid::Uuid::new_v4().simple());
         let path = self.reserved.spool.0.dir.join(name);
-        let mut options = File::options();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = Arc::new(Mutex::new(options.open(&path).map_err(disk)?));
+        let file = Arc::new(Mutex::new(private::create(&path).map_err(disk)?));
         self.path = Some(Removed {
             path,
             keep: AtomicBool::new(false),

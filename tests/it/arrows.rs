@@ -22,11 +22,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Known by all, knowing no room; among each other only as [`LEAVES_MAY_USE`] says.
-const LEAVES: &[&str] = &["config", "clock", "body", "state", "metrics", "media_type", "hex"];
+const LEAVES: &[&str] = &[
+    "config",
+    "clock",
+    "body",
+    "state",
+    "metrics",
+    "media_type",
+    "hex",
+    "private",
+];
 
 const LEAVES_MAY_USE: &[(&str, &str)] = &[
     ("config", "hex"),
     ("state", "config"),
+    ("state", "private"),
     ("state", "clock"),
     ("body", "metrics"),
 ];
