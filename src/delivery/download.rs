@@ -15,7 +15,7 @@ use super::count::Counts;
 use super::memory::Memory;
 use super::multipart::Multipart;
 use super::parallel::{Parallel, Plan};
-use super::proxy::{LONGEST_PAUSE, Outage, Transfer, changed, give_up};
+use super::proxy::{Outage, Transfer, changed, give_up};
 use super::range::{ByteRange, Spec};
 use super::referer::Referers;
 use super::remembered::Remembered;
@@ -100,7 +100,7 @@ impl Opener {
     /// # Errors
     /// See [`Source::open`].
     pub async fn open_further(&self, want: Want) -> Result<Stream, Refused> {
-        let (mut outage, mut pause) = (Outage::default(), self.limits.pause);
+        let (mut outage, mut tries) = (Outage::default(), 0);
         loop {
             let error = match self.open(want.clone()).await {
                 Err(Refused::Failed(error)) => error,
@@ -110,8 +110,8 @@ impl Opener {
                 return Err(Refused::Failed(error));
             }
             tracing::debug!(mount = %self.mount, "a download waits: {error}");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tries += 1;
+            tokio::time::sleep(self.limits.pause_before(tries, Duration::ZERO)).await;
         }
     }
 

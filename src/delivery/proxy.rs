@@ -24,8 +24,6 @@ use crate::drive::{Error, ErrorKind, Retry};
 
 /// Bytes after which a resumed stream counts as getting on.
 pub const PROGRESS: u64 = 64 * 1024;
-/// Pauses between resumptions double up to this.
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A pause that the CDN asks for is made up to this; a longer one ends the download.
 pub const LONGEST_ASKED: Duration = Duration::from_secs(15);
 
@@ -99,21 +97,10 @@ impl Transfer {
     }
 
     /// Cuts a frame to what is wanted; `None` if nothing of it is.
-    fn take(&mut self, mut data: Bytes) -> Option<Bytes> {
+    fn take(&mut self, data: Bytes) -> Option<Bytes> {
         self.waiting_since = None;
         self.down.is_over();
-        if self.skip > 0 {
-            let skipped = self.skip.min(data.len() as u64);
-            self.skip -= skipped;
-            data.advance(skipped as usize);
-        }
-        let left = self.end - self.next;
-        if data.len() as u64 > left {
-            data.truncate(left as usize);
-        }
-        if data.is_empty() {
-            return None;
-        }
+        let data = cut(data, &mut self.skip, self.end - self.next)?;
         self.next += data.len() as u64;
         if self.next - self.resumed_at >= PROGRESS {
             self.resumes = 0;
@@ -159,12 +146,7 @@ impl Transfer {
                 "The download from 123pan broke again and again.",
             )));
         }
-        let pause = match self.resumes {
-            0 => at_least,
-            n => (limits.pause * 2_u32.saturating_pow(n - 1))
-                .min(LONGEST_PAUSE)
-                .max(at_least),
-        };
+        let pause = limits.pause_before(self.resumes, at_least);
         self.resumes = self.resumes.saturating_add(1);
         self.source.counts.resumes.inc();
         self.resumed_at = self.next;
@@ -214,6 +196,20 @@ impl Transfer {
         self.state = State::Done;
         give_up(&self.source.mount, self.next, self.end, error)
     }
+}
+
+/// Cuts a frame to what is wanted: `skip` bytes are thrown away first, and no more than `left` are taken. `None` if nothing of
+/// it is wanted.
+pub fn cut(mut data: Bytes, skip: &mut u64, left: u64) -> Option<Bytes> {
+    if *skip > 0 {
+        let skipped = (*skip).min(data.len() as u64);
+        *skip -= skipped;
+        data.advance(skipped as usize);
+    }
+    if data.len() as u64 > left {
+        data.truncate(left as usize);
+    }
+    (!data.is_empty()).then_some(data)
 }
 
 /// The end of a download at byte `at` instead of `end`: told in the log, and to the client by a broken connection.

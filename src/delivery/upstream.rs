@@ -27,6 +27,8 @@ use crate::drive::{Content, Error, ErrorKind, Link, LinkWish, Retry};
 const PEEK: usize = 4096;
 /// How long that may take.
 const PEEK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pauses between resumptions double up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// After two refused links a third one would be refused too.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
@@ -61,6 +63,18 @@ pub struct Limits {
     pub follow: Duration,
     /// Smallest range that is worth a request of its own, and the first one of several. In bytes.
     pub part: u64,
+}
+
+impl Limits {
+    /// The pause before a stream is opened again that was opened again so often already; `at_least` was asked for.
+    pub fn pause_before(&self, resumes: u32, at_least: Duration) -> Duration {
+        match resumes {
+            0 => at_least,
+            n => (self.pause * 2_u32.saturating_pow(n - 1))
+                .min(LONGEST_PAUSE)
+                .max(at_least),
+        }
+    }
 }
 
 impl Default for Limits {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::header::HeaderValue;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::super::proxy::{LONGEST_PAUSE, PROGRESS};
+use super::super::proxy::{PROGRESS, cut};
 use super::super::range::Spec;
 use super::super::upstream::{Opened, Refused, Source, Want};
 
@@ -115,12 +115,7 @@ impl Lane {
         if self.resumes >= limits.resumes && !borne {
             return false;
         }
-        let pause = match self.resumes {
-            0 => at_least,
-            n => (limits.pause * 2_u32.saturating_pow(n - 1))
-                .min(LONGEST_PAUSE)
-                .max(at_least),
-        };
+        let pause = limits.pause_before(self.resumes, at_least);
         self.resumes = self.resumes.saturating_add(1);
         source.counts.resumes.inc();
         self.resumed_at = self.at;
@@ -259,20 +254,9 @@ impl Lane {
         (self.brought as f64 / seconds(self.since)).min(lately)
     }
 
-    fn take(&mut self, mut data: Bytes) -> Option<Bytes> {
+    fn take(&mut self, data: Bytes) -> Option<Bytes> {
         self.waiting_since = None;
-        if self.skip > 0 {
-            let skipped = self.skip.min(data.len() as u64);
-            self.skip -= skipped;
-            data.advance(skipped as usize);
-        }
-        let left = self.until - self.at;
-        if data.len() as u64 > left {
-            data.truncate(left as usize);
-        }
-        if data.is_empty() {
-            return None;
-        }
+        let data = cut(data, &mut self.skip, self.until - self.at)?;
         self.at += data.len() as u64;
         self.brought += data.len() as u64;
         self.last = Instant::now();
