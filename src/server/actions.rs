@@ -1,11 +1,12 @@
-//! What a signed-in user can ask for by POST under `/.dav123/`: that a folder is read anew, or warmed up.
+//! What a signed-in user can ask for by POST under `/.dav123/`: that a folder is read anew, or warmed up, or that calls
+//! to 123pan go on which were stopped.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::ALLOW;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body::Frame;
@@ -13,9 +14,10 @@ use http_body_util::StreamBody;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::answer;
 use super::auth::Principal;
+use super::{answer, governor};
 use crate::body::Body;
+use crate::config::Access;
 use crate::drive::Error;
 use crate::tree::{Tree, TreePath, Warmed};
 
@@ -31,51 +33,63 @@ pub(super) async fn answer(
     principal: &Principal,
     tree: &Arc<Tree>,
 ) -> Option<Response<Body>> {
-    if !matches!(name, "refresh" | "warm") {
+    if !matches!(name, "refresh" | "warm" | "resume") {
         return None;
     }
-    Some(match checked(head) {
-        Ok(asked) => {
-            let path = principal.root.join(&asked);
-            match name {
-                "refresh" => refresh(tree, &path, &head.headers).await,
-                _ => warm(tree.clone(), path).await,
-            }
-        }
-        Err(refused) => *refused,
+    if let Some(refused) = refused(head) {
+        return Some(refused);
+    }
+    if name == "resume" {
+        return Some(resume(tree, principal, &head.headers).await);
+    }
+    let Some(asked) = asked_path(head) else {
+        let sentence = "The path is not understood; expected one that begins with \"/\".";
+        return Some(answer::sentence(StatusCode::BAD_REQUEST, sentence));
+    };
+    let path = principal.root.join(&asked);
+    Some(match name {
+        "refresh" => refresh(tree, &path, &head.headers).await,
+        _ => warm(tree.clone(), path).await,
     })
 }
 
-/// The path that is meant, as the user sees it.
-fn checked(head: &Parts) -> Result<TreePath, Box<Response<Body>>> {
+/// Why nothing is done for this request, if so.
+fn refused(head: &Parts) -> Option<Response<Body>> {
     if head.method != Method::POST {
         let mut response = answer::sentence(StatusCode::METHOD_NOT_ALLOWED, "This is asked for by POST.");
         response
             .headers_mut()
             .insert(ALLOW, HeaderValue::from_static("POST"));
-        return Err(Box::new(response));
+        return Some(response);
     }
     // A page of another site would act with the sign-in that the browser remembers.
-    if head
-        .headers
-        .get("sec-fetch-site")
-        .is_some_and(|site| site != "same-origin" && site != "none")
-    {
-        return Err(Box::new(answer::sentence(
-            StatusCode::FORBIDDEN,
-            "Another web site may not ask for this.",
-        )));
-    }
+    let site = head.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    (!matches!(site, None | Some(b"same-origin" | b"none"))).then(|| {
+        let sentence = "Another web site may not ask for this; use this server's own status page.";
+        answer::sentence(StatusCode::FORBIDDEN, sentence)
+    })
+}
+
+/// The path that is meant, as the user sees it.
+fn asked_path(head: &Parts) -> Option<TreePath> {
     let query = head.uri.query().unwrap_or_default();
     let path = url::form_urlencoded::parse(query.as_bytes())
         .find(|(key, _)| key == "path")
         .map_or_else(|| "/".into(), |(_, path)| path);
-    TreePath::from_decoded(&path).map_err(|_| {
-        Box::new(answer::sentence(
-            StatusCode::BAD_REQUEST,
-            "The path is not understood; expected one that begins with \"/\".",
-        ))
-    })
+    TreePath::from_decoded(&path).ok()
+}
+
+/// By a user who may write.
+async fn resume(tree: &Tree, principal: &Principal, headers: &HeaderMap) -> Response<Body> {
+    if principal.access != Access::ReadWrite {
+        let sentence = "Calls are resumed by a user with read-write access.";
+        return answer::sentence(StatusCode::FORBIDDEN, sentence);
+    }
+    let sentence = match governor::resume(tree).await {
+        none if none.is_empty() => "No calls were stopped.".to_owned(),
+        mounts => format!("Calls to 123pan go on for {}.", mounts.join(", ")),
+    };
+    answer::to_status_page(headers, &sentence)
 }
 
 async fn refresh(tree: &Arc<Tree>, path: &TreePath, headers: &HeaderMap) -> Response<Body> {
@@ -114,14 +128,7 @@ async fn warm(tree: Arc<Tree>, path: TreePath) -> Response<Body> {
         let line = waiting.recv().await?;
         Some((Ok(Frame::data(Bytes::from(line))), waiting))
     });
-    let mut response = Response::new(Body::stream(StreamBody::new(Box::pin(frames))));
-    let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    answer::text(StatusCode::OK, Body::stream(StreamBody::new(Box::pin(frames))))
 }
 
 fn line(before: &str, warmed: &Warmed) -> String {

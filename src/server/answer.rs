@@ -54,7 +54,12 @@ pub fn from_error(error: &Error) -> Response<Body> {
 
 /// An answer whose body is one sentence for a person.
 pub fn sentence(status: StatusCode, sentence: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(format!("{sentence}\n")));
+    text(status, Body::from(format!("{sentence}\n")))
+}
+
+/// An answer for a person, which nobody keeps.
+pub fn text(status: StatusCode, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(

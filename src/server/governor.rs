@@ -1,11 +1,5 @@
-//! What holds calls to 123pan back, for the metrics; and the button of the status page that lets them go on.
+//! What holds calls to 123pan back, for the metrics; and how they go on.
 
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-
-use super::answer;
-use super::auth::Principal;
-use crate::body::Body;
-use crate::config::Access;
 use crate::metrics::{Endpoint, Metrics, OfMount, Queue};
 use crate::tree::Tree;
 
@@ -52,27 +46,4 @@ pub(super) async fn resume(tree: &Tree) -> Vec<String> {
         mount.drive.resume().await;
     }
     halted
-}
-
-/// `POST /.dav123/resume`, by a user who may write: a page of another site must not press it.
-pub(super) async fn resumed(
-    method: &Method,
-    headers: &HeaderMap,
-    principal: &Principal,
-    tree: &Tree,
-) -> Response<Body> {
-    if method != Method::POST {
-        return answer::sentence(StatusCode::METHOD_NOT_ALLOWED, "Calls are resumed by a POST.");
-    }
-    let from = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    if principal.access != Access::ReadWrite || !matches!(from, None | Some(b"same-origin" | b"none")) {
-        let sentence =
-            "Calls are resumed by a user with read-write access, on this server's own status page.";
-        return answer::sentence(StatusCode::FORBIDDEN, sentence);
-    }
-    let sentence = match resume(tree).await {
-        none if none.is_empty() => "No calls were stopped.".to_owned(),
-        mounts => format!("Calls to 123pan go on for {}.", mounts.join(", ")),
-    };
-    answer::to_status_page(headers, &sentence)
 }

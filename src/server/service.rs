@@ -215,9 +215,6 @@ impl Service {
         if own {
             let name = path.segments().nth(1).unwrap_or_default();
             let (head, _) = request.into_parts();
-            if name == "resume" {
-                return governor::resumed(&head.method, &head.headers, &principal, &self.tree).await;
-            }
             if let Some(response) = actions::answer(&head, name, &principal, &self.tree).await {
                 return response;
             }
