@@ -55,7 +55,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// In the order in which they are offered: many clients look at the first challenge of a scheme only.
+    /// The one that more clients know first.
     pub const ALL: [Self; 2] = [Self::Md5, Self::Sha256];
 
     /// As in the headers of RFC 7616.

@@ -135,9 +135,9 @@ pub struct Auth {
     names: Slow<Mark>,
     checks: Semaphore,
     nonces: Nonces,
-    /// What Digest is offered with.
-    offered: Vec<Algorithm>,
-    /// Whether each user can sign in by each of them.
+    /// What Digest is offered with, if at all.
+    offered: Option<Algorithm>,
+    /// Whether each user can sign in by that.
     for_all: bool,
     /// Stands for the password of users who do not exist.
     decoy: SecretString,
@@ -172,7 +172,7 @@ impl Auth {
             .collect::<Result<Vec<_>, PathError>>()?;
         let key = Keyed::new();
         let offered = offered(&users);
-        let serves_all = |user: &Account| offered.iter().all(|&with| user.password.serves(with));
+        let serves_all = |user: &Account| offered.is_none_or(|with| user.password.serves(with));
         Ok(Self {
             for_all: users.iter().all(serves_all),
             offered,
@@ -221,16 +221,17 @@ impl Auth {
 
     /// The values of `WWW-Authenticate`, best first. `tls`: whether the client came by TLS; Basic is all it takes then.
     pub fn challenges(&self, ask: Ask, tls: bool) -> Vec<HeaderValue> {
-        let mut challenges = Vec::with_capacity(3);
-        if ask != Ask::Basic && (!tls || ask == Ask::Stale) {
+        let mut challenges = Vec::with_capacity(2);
+        if let Some(with) = self.offered
+            && ask != Ask::Basic
+            && (!tls || ask == Ask::Stale)
+        {
             let stale = if ask == Ask::Stale { ", stale=true" } else { "" };
-            for with in &self.offered {
-                let nonce = self.nonces.issue(&self.key);
-                let name = with.name();
-                challenges.extend(HeaderValue::try_from(format!(
-                    "Digest realm=\"{REALM}\", qop=\"auth\", algorithm={name}, nonce=\"{nonce}\"{stale}, charset=UTF-8"
-                )));
-            }
+            let nonce = self.nonces.issue(&self.key);
+            let name = with.name();
+            challenges.extend(HeaderValue::try_from(format!(
+                "Digest realm=\"{REALM}\", qop=\"auth\", algorithm={name}, nonce=\"{nonce}\"{stale}, charset=UTF-8"
+            )));
         }
         if ask != Ask::Stale {
             challenges.extend(HeaderValue::try_from(format!(
@@ -422,19 +423,19 @@ impl Turn<'_> {
 /// What Digest is offered with: the best-known way that serves all who can use Digest at all; for a mixture what every client
 /// knows. One way alone: of several challenges curl takes the first, FFmpeg the last, and fails if that is SHA-256.
 /// A client that uses the other one unasked is served too.
-fn offered(users: &[Account]) -> Vec<Algorithm> {
+fn offered(users: &[Account]) -> Option<Algorithm> {
     let able = |user: &&Account| Algorithm::ALL.iter().any(|with| user.password.serves(*with));
     let able: Vec<&Account> = users.iter().filter(able).collect();
     if able.is_empty() {
-        return Vec::new();
+        return None;
     }
-    let mut offered = Algorithm::ALL.to_vec();
-    offered.retain(|with| able.iter().all(|user| user.password.serves(*with)));
-    if offered.is_empty() {
-        offered.push(Algorithm::Md5);
-    }
-    offered.truncate(1);
-    offered
+    let serves_all = |with: &Algorithm| able.iter().all(|user| user.password.serves(*with));
+    Some(
+        Algorithm::ALL
+            .into_iter()
+            .find(serves_all)
+            .unwrap_or(Algorithm::Md5),
+    )
 }
 
 /// Name and password of a Basic `Authorization` value.
