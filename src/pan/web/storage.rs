@@ -65,7 +65,7 @@ impl Web {
             batches: tokio::sync::Mutex::default(),
         };
         let send = |number| self.send_part(&urls, number, source, at_once);
-        session.cut().each(at_once, send).await
+        session.cut.each(at_once, send).await
     }
 
     async fn send_part(
@@ -75,7 +75,7 @@ impl Web {
         source: &Reader,
         at_once: usize,
     ) -> Result<(), Error> {
-        let (offset, length) = urls.session.part(number);
+        let (offset, length) = urls.session.cut.part(number);
         let mut patience = Patience::within(PATIENCE, self.endpoints().rate, true);
         let (mut expired, mut damaged) = (0, 0);
         let mut known = None;

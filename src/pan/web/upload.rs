@@ -64,12 +64,9 @@ pub struct Session {
     key: String,
     upload_id: String,
     storage_node: String,
-    /// Bytes of the file.
-    size: u64,
+    pub(super) cut: Cut,
     /// MD5 of the file, lower-case hex.
     etag: String,
-    /// Bytes of every part but the last; more than 0.
-    slice_size: u64,
 }
 
 #[derive(Deserialize)]
@@ -147,22 +144,9 @@ impl Session {
         self.parts() > 1 || md5 == self.etag
     }
 
-    /// How the file is cut.
-    pub(super) fn cut(&self) -> Cut {
-        Cut {
-            size: self.size,
-            slice: self.slice_size,
-        }
-    }
-
     /// How many parts the file has; an empty file has one.
     pub fn parts(&self) -> u64 {
-        self.cut().count()
-    }
-
-    /// Offset and length of a part, numbered from 1.
-    pub fn part(&self, number: u64) -> (u64, u64) {
-        self.cut().part(number)
+        self.cut.count()
     }
 }
 
@@ -199,8 +183,8 @@ impl Web {
         if credentials.iter().all(|text| !text.is_empty()) {
             return Ok(Offered::Credentials);
         }
-        let slice_size = u64::try_from(answer.slice_size).unwrap_or(0);
-        if slice_size == 0 {
+        let slice = u64::try_from(answer.slice_size).unwrap_or(0);
+        if slice == 0 {
             return Err(Error::new(
                 CALL,
                 Reason::Nonsense("an upload without a SliceSize"),
@@ -212,9 +196,11 @@ impl Web {
             key: answer.key,
             upload_id: answer.upload_id,
             storage_node: answer.storage_node,
-            size: offer.size,
+            cut: Cut {
+                size: offer.size,
+                slice,
+            },
             etag: offer.etag.to_owned(),
-            slice_size,
         }))
     }
 
@@ -257,7 +243,7 @@ impl Web {
             "StorageNode": session.storage_node,
             "bucket": session.bucket,
             "fileId": session.file_id,
-            "fileSize": session.size,
+            "fileSize": session.cut.size,
             "isMultipart": session.parts() > 1,
             "key": session.key,
             "uploadId": session.upload_id,
