@@ -131,6 +131,7 @@ fn all_four_drivers_become_mounts_that_our_parser_takes() {
         panic!()
     };
     assert_eq!(open.client.as_ref().unwrap().0, "id");
+    assert!(open.paid_links.is_some());
     assert_eq!(mounts[3].delivery.strategy, Strategy::ProxyUrl);
     assert_eq!(
         mounts[3].delivery.proxy_url.as_deref(),

@@ -163,9 +163,10 @@ fn open(written: &mut Written, own: &Fields) {
     written.secret("access_token", token);
     root_id(written, own);
     if own.is_on("DirectLink") || own.is_on("UseDirectLink") {
+        written.text("link", "direct");
         written.note(
-            "DirectLink has no counterpart: files are downloaded by the account's ordinary links. Paid direct links can be \
-             mounted with kind \"direct-link\".",
+            "DirectLink: give it the private_key of 123pan's direct-link page too, if you have set one there; unsigned links can \
+             be used by whoever has one.",
         );
     }
     upload_threads(written, own);
