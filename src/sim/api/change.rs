@@ -11,7 +11,7 @@ use crate::sim::options::Clash;
 use crate::sim::store::{Node, ROOT, Store, name_ok};
 
 /// Copy tasks kept at most.
-pub(super) const TASKS: usize = 1_000;
+const TASKS: usize = 1_000;
 
 /// Copy tasks by id: polls still to be answered with "pending".
 pub(in crate::sim) type Copies = HashMap<i64, u32>;
@@ -181,12 +181,17 @@ pub(super) fn copy(call: &Call) -> Answer {
     }
     let task = store.fresh_id();
     drop(store);
+    begin_copy(call, task);
+    ok(json!({"mode": 1, "taskId": task}))
+}
+
+/// A task that is asked about as often as the settings say.
+pub(super) fn begin_copy(call: &Call, task: i64) {
     let mut copies = lock(&call.cloud.copies);
     if copies.len() >= TASKS {
         copies.clear();
     }
     copies.insert(task, call.settings.copy_polls);
-    ok(json!({"mode": 1, "taskId": task}))
 }
 
 pub(super) fn copy_task(call: &Call) -> Answer {

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::change::{Done, TASKS, alive, settle};
+use super::change::{Done, alive, begin_copy, settle};
 use crate::sim::http::{Answer, Call, int, list, lock, not_found, number, ok, refused, text};
 use crate::sim::store::{Node, ROOT, name_ok};
 
@@ -135,11 +135,7 @@ pub(super) fn copy(call: &Call) -> Answer {
     ids.into_iter().for_each(|id| store.copy(id, to));
     let task = store.fresh_id();
     drop(store);
-    let mut copies = lock(&call.cloud.copies);
-    if copies.len() >= TASKS {
-        copies.clear();
-    }
-    copies.insert(task, call.settings.copy_polls);
+    begin_copy(call, task);
     ok(json!({"taskId": task}))
 }
 

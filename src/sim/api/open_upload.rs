@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::open_change::name_taken;
-use super::upload::slice_size;
+use super::upload::{make_room, slice_size};
 use crate::sim::content::{Blob, Content, hex, md5_hex};
 use crate::sim::faults::FaultKind;
 use crate::sim::form::{self, Form};
@@ -22,9 +22,6 @@ use crate::sim::store::{Node, Object, ROOT, Store, name_ok};
 /// Largest file, and the largest in a single request.
 const LARGEST: u64 = 10 << 30;
 const LARGEST_SINGLE: u64 = 1 << 30;
-
-/// Sessions kept at most; the oldest goes first.
-const SESSIONS: usize = 1_000;
 
 /// Sessions by `preuploadID`.
 pub(in crate::sim) type OpenUploads = HashMap<String, Session>;
@@ -124,13 +121,7 @@ pub(super) fn create(call: &Call) -> Answer {
     fastrand::fill(&mut random);
     let (id, slice) = (hex(&random), slice_size(call.settings, file.size));
     let mut uploads = lock(&call.cloud.open_uploads);
-    if uploads.len() >= SESSIONS {
-        let oldest = uploads
-            .iter()
-            .min_by_key(|(_, s)| s.begun)
-            .map(|(id, _)| id.clone());
-        oldest.and_then(|id| uploads.remove(&id));
-    }
+    make_room(&mut uploads, |session| session.begun);
     uploads.insert(
         id.clone(),
         Session {

@@ -180,15 +180,18 @@ pub(super) fn request(call: &Call) -> Answer {
         "UploadFileStatus": 0,
     });
     let mut uploads = lock(&call.cloud.uploads);
-    if uploads.len() >= SESSIONS {
-        let oldest = uploads
-            .iter()
-            .min_by_key(|(_, s)| s.begun)
-            .map(|(id, _)| id.clone());
-        oldest.and_then(|id| uploads.remove(&id));
-    }
+    make_room(&mut uploads, |session| session.begun);
     uploads.insert(id, session);
     ok(data)
+}
+
+/// Removes the oldest of too many sessions, so that one more has room.
+pub(super) fn make_room<V>(sessions: &mut HashMap<String, V>, begun: impl Fn(&V) -> Instant) {
+    if sessions.len() >= SESSIONS {
+        let oldest = sessions.iter().min_by_key(|(_, session)| begun(session));
+        let oldest = oldest.map(|(id, _)| id.clone());
+        oldest.and_then(|id| sessions.remove(&id));
+    }
 }
 
 fn make_folder(store: &mut Store, body: &Value, parent: i64, name: &str) -> Answer {
