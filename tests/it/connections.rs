@@ -5,7 +5,7 @@ use std::time::Duration;
 use dav123::sim::{CityRule, Cloud, Content, Fault, FaultKind, RefererRule};
 
 use crate::proxy::open_connections;
-use crate::world::{World, account, eventually, header, options};
+use crate::world::{World, account, add_large, eventually, header, options};
 
 const LEN: u64 = 5_000_003;
 const FILE: Content = Content::Pattern { seed: 11, len: LEN };
@@ -217,11 +217,7 @@ async fn a_throttled_cdn_is_read_by_all_connections() {
     let world = World::start(
         options(),
         |cloud| {
-            let large = Content::Pattern {
-                seed: 3,
-                len: 1 << 30,
-            };
-            cloud.add_file_with_etag("/large.bin", large, "0123456789abcdef0123456789abcdef");
+            add_large(cloud);
             cloud.settings().throttle = Some(1 << 20);
         },
         mounts,
@@ -245,11 +241,7 @@ async fn large(more: &str) -> World {
     World::start(
         options(),
         |cloud| {
-            let large = Content::Pattern {
-                seed: 3,
-                len: 1 << 30,
-            };
-            cloud.add_file_with_etag("/large.bin", large, "0123456789abcdef0123456789abcdef");
+            add_large(cloud);
         },
         |cloud| {
             let more = format!("strategy = \"proxy\"\n{more}");

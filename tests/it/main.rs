@@ -22,6 +22,7 @@ mod import;
 mod kill;
 mod limits;
 mod listing;
+mod locks;
 mod login;
 mod memory;
 mod metrics;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dav123::sim::{CityRule, Cloud, Content, Fault, FaultKind, LinkForm, RefererRule, Relay};
 
-use crate::world::{World, account, eventually, header, options};
+use crate::world::{World, account, add_large, eventually, header, options};
 
 const LEN: u64 = 3_000_001;
 
@@ -382,11 +382,7 @@ async fn the_upstream_is_dropped_the_moment_the_client_goes() {
     let world = World::start(
         options(),
         |cloud| {
-            let large = Content::Pattern {
-                seed: 3,
-                len: 1 << 30,
-            };
-            cloud.add_file_with_etag("/large.bin", large, "0123456789abcdef0123456789abcdef");
+            add_large(cloud);
             cloud.settings().throttle = Some(2 << 20);
         },
         |cloud| account(cloud, "/drive", "strategy = \"proxy\"") + &account(cloud, "/redirect", ""),
@@ -410,11 +406,7 @@ async fn a_slow_client_holds_the_upstream_back_and_costs_little_memory() {
     let world = World::start(
         options(),
         |cloud| {
-            let large = Content::Pattern {
-                seed: 3,
-                len: 1 << 30,
-            };
-            cloud.add_file_with_etag("/large.bin", large, "0123456789abcdef0123456789abcdef");
+            add_large(cloud);
         },
         |cloud| account(cloud, "/drive", "strategy = \"proxy\""),
     )

@@ -6,7 +6,7 @@ use dav123::sim::{Content, Fault, FaultKind, RefererRule};
 use tempfile::TempDir;
 
 use crate::world::pair::{FILM, KEY, LEN, Pair, free_address, serve_proxy, signature};
-use crate::world::{eventually, header, run};
+use crate::world::{add_large, eventually, header, run};
 
 fn now() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()
@@ -215,12 +215,8 @@ async fn fifty_clients_of_one_file_cost_one_question() {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cdn_is_let_go_when_the_client_leaves() {
-    let large = Content::Pattern {
-        seed: 3,
-        len: 1 << 30,
-    };
     let pair = Pair::start(|cloud| {
-        cloud.add_file_with_etag("/large.bin", large, "0123456789abcdef0123456789abcdef");
+        add_large(cloud);
         cloud.settings().throttle = Some(2 << 20);
     })
     .await;

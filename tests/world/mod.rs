@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dav123::sim::{Cloud, Options};
+use dav123::sim::{Cloud, Content, Options};
 use tempfile::TempDir;
 
 /// The user of the servers in tests.
@@ -208,6 +208,16 @@ impl World {
 /// Beside the tokens are the locks of their accounts.
 fn is_token(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "json")
+}
+
+/// Adds a file that is too large to be read, `/large.bin`.
+pub fn add_large(cloud: &Cloud) {
+    let content = Content::Pattern {
+        seed: 3,
+        len: 1 << 30,
+    };
+    // Nobody hashes it.
+    cloud.add_file_with_etag("/large.bin", content, "0123456789abcdef0123456789abcdef");
 }
 
 /// The beginning and the end of a long text, for messages.
