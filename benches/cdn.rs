@@ -1,4 +1,5 @@
 //! A CDN as fast as one thread can be: one file of 8 GiB out of one shared buffer, with `Range`. Prints its URL, then waits.
+//! With the files of a certificate and its key it speaks TLS.
 //!
 //! The simulated cloud's CDN judges every request (links, faults, counters); a proxy measured in front of that may wait
 //! for it rather than show its own speed.
@@ -6,6 +7,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,7 +16,11 @@ use hyper::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValu
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// Size of the file.
 const SIZE: u64 = 8 << 30;
@@ -81,23 +87,53 @@ fn answer<B>(request: &Request<B>, buffer: &Bytes) -> Response<Slices> {
     response
 }
 
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, buffer: Bytes) {
+    let service = service_fn(move |request| {
+        let response = answer(&request, &buffer);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    // An error is a client that left.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+fn acceptor(certificate: &str, key: &str) -> io::Result<TlsAcceptor> {
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(io::Error::other)?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(io::Error::other)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(io::Error::other)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
 async fn serve() -> io::Result<()> {
+    let words: Vec<_> = std::env::args().collect();
+    let tls = match &words[..] {
+        [_, certificate, key] => Some(acceptor(certificate, key)?),
+        _ => None,
+    };
     let buffer = Bytes::from(vec![b'x'; FRAME]);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("http://{}/film.bin", listener.local_addr()?);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    println!("{scheme}://{}/film.bin", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
         let _ = stream.set_nodelay(true);
-        let buffer = buffer.clone();
+        let (buffer, tls) = (buffer.clone(), tls.clone());
         tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let response = answer(&request, &buffer);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            // An error is a client that left.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            match tls {
+                None => converse(stream, buffer).await,
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        converse(stream, buffer).await;
+                    }
+                }
+            }
         });
     }
 }

@@ -7,6 +7,8 @@
 //! A request carries `Range`, `Referer` and whatever else the link demands, our own `User-Agent` and `Accept`; nothing
 //! of the client's: neither credentials nor cookies nor conditions. Redirects are followed by hand, a few.
 
+use std::error::Error as StdError;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls_platform_verifier::Verifier;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -32,7 +35,7 @@ use crate::drive::{Error, ErrorKind};
 use crate::metrics::waited::waiting;
 
 /// Streams that read with large buffers (about 1.2 MB each when the client is slow).
-const WIDE_STREAMS: usize = 32;
+const WIDE_STREAMS: usize = 16;
 /// Read buffer of all further streams.
 const NARROW_BUFFER: usize = 32 * 1024;
 /// Redirects followed for one request (direct links, API page 9.3).
@@ -86,19 +89,15 @@ pub struct Ask<'a> {
 }
 
 impl Cdn {
-    /// The clients, with the public roots of trust, which go through a proxy if there is one; nothing is connected yet.
+    /// The clients, which go through a proxy if there is one; nothing is connected yet. Trusted are this machine's roots, or
+    /// those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, beside the public ones: a container may have none of its own.
     ///
     /// # Errors
     /// `Unsupported` if the TLS library refuses its own defaults, or the proxy's address is none.
     pub fn new(head_timeout: Duration, outbound: Option<&Outbound>) -> Result<Self, Error> {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Error::new(ErrorKind::Unsupported, "TLS cannot be used.").with_source(error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls = tls().map_err(|error| {
+            Error::new(ErrorKind::Unsupported, "TLS cannot be used.").with_source(error)
+        })?;
         let connector = || {
             let mut http = HttpConnector::new();
             http.enforce_http(false);
@@ -240,7 +239,9 @@ impl Cdn {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_connect() => Err(Error::new(
                 ErrorKind::Unreachable,
-                if self.through_proxy {
+                if distrusts(&error) {
+                    "The certificate of 123pan's CDN is not trusted here; check this machine's clock and its root certificates."
+                } else if self.through_proxy {
                     "No connection to 123pan's CDN could be made through the proxy of outbound; check that proxy."
                 } else {
                     "No connection to 123pan's CDN could be made; check this machine's network."
@@ -296,6 +297,34 @@ impl Cdns {
         through.push((outbound.clone(), Arc::clone(&cdn)));
         Ok(cdn)
     }
+}
+
+fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
+    let public = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Verifier::new_with_extra_roots(public, Arc::clone(&provider))?;
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        // Its name warns of verifiers that do less than the usual one; this one asks the platform.
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth())
+}
+
+/// Whether a connection failed because of the other side's certificate.
+fn distrusts(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        // An I/O error does not count what it wraps among its sources.
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    false
 }
 
 fn no_url() -> Error {

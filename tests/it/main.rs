@@ -47,6 +47,7 @@ mod sign_in;
 mod spool;
 mod stale;
 mod status;
+mod trust;
 mod worker;
 mod write;
 

@@ -113,7 +113,8 @@ fn an_address_in_use_is_named_and_is_no_success() {
     assert!(ran.out.is_empty());
 }
 
-fn pem(name: &str) -> PathBuf {
+/// A file of the tests' certificate.
+pub fn pem(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/world")
         .join(name)
