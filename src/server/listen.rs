@@ -202,7 +202,10 @@ async fn connection<S>(
         TokioIo::new(stream),
         service_fn(move |request| {
             let (service, busy) = (service.clone(), place.busy());
-            async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer, busy).await) }
+            // hyper keeps room for it as long as the connection lives, which thousands of idle ones would pay for.
+            Box::pin(async move {
+                Ok::<_, std::convert::Infallible>(service.answer(request, peer, busy).await)
+            })
         }),
     );
     let ended = tokio::select! {
