@@ -14,6 +14,7 @@ mod confined;
 mod connections;
 mod costs;
 mod delivery;
+mod demo;
 mod direct;
 mod faults;
 mod forwarded;
