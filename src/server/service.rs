@@ -248,7 +248,7 @@ impl Service {
                         response.map(|body| match body {
                             Body::Empty => body,
                             body => {
-                                Body::stream(self.transfers.carry(body, ctx.path, ctx.user.clone(), false))
+                                Body::stream(self.transfers.carry(body, ctx.path, ctx.user.clone(), None))
                             }
                         })
                     }
@@ -258,7 +258,8 @@ impl Service {
             }
             &Method::PUT => {
                 let (path, user) = (ctx.path.clone(), ctx.user.clone());
-                let request = request.map(|body| self.transfers.carry(body, path, user, true));
+                let busy = Some(line.busy());
+                let request = request.map(|body| self.transfers.carry(body, path, user, busy));
                 self.handled(self.dav.handle(request, &ctx).await, line)
             }
             _ => self.handled(self.dav.handle(request, &ctx).await, line),
