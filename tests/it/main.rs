@@ -17,6 +17,7 @@ mod delivery;
 mod demo;
 mod direct;
 mod faults;
+mod floods;
 mod forwarded;
 mod governor;
 mod import;
