@@ -282,6 +282,11 @@ impl Service {
             {
                 return Ok(subtitle);
             }
+            if head.method == Method::GET
+                && let Some(picture) = pages::thumbnail(&self.delivery, &resource, head.uri.query()).await?
+            {
+                return Ok(picture);
+            }
             return self
                 .delivery
                 .get(head, &resource, peer.address.ip(), peer.tls)
@@ -299,6 +304,7 @@ impl Service {
             order: head.uri.query().and_then(Order::of),
             writable: ctx.writable && resource.mount.as_ref().is_some_and(writable),
             language: Language::of(&head.headers),
+            mount: resource.mount.clone(),
         };
         pages::folder(&self.tree, &resource, view).await
     }
