@@ -30,7 +30,7 @@ use self::crowd::Crowd;
 use self::listen::Listener;
 use self::service::Service;
 use self::tls::Certificate;
-use crate::config::{Config, Upload};
+use crate::config::{Config, Tls, Upload};
 use crate::delivery::Delivery;
 use crate::drive::Drive;
 use crate::metrics::Metrics;
@@ -224,6 +224,14 @@ impl Server {
         }
         self.service.put_by().await;
     }
+}
+
+/// Whether a certificate and its key can be served with.
+///
+/// # Errors
+/// A file that cannot be read or does not hold what it should; the message names it.
+pub fn usable(tls: &Tls) -> io::Result<()> {
+    Certificate::read(tls).map(drop)
 }
 
 /// SIGHUP: listings are asked anew, calls that were stopped go on, the certificate is read again; a broken one

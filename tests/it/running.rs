@@ -258,6 +258,12 @@ fn a_certificate_that_cannot_be_used_is_named() {
     let ran = run(&["serve", "--config", config.to_str().unwrap()], "");
     assert!(ran.code == 1 || ran.code == 2, "{ran:?}");
     assert!(ran.err.contains("cert.pem"), "{ran:?}");
+    let ran = run(&["check", "--config", config.to_str().unwrap()], "");
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(
+        ran.err.contains("cert.pem") && ran.err.contains("take both keys out"),
+        "{ran:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
