@@ -9,13 +9,14 @@ use clap::Args;
 
 use crate::config::{
     Access, Account, Cache, Config, Delete, Delivery, DirectLink, Endpoints, Mount, Open, Password, Server,
-    Share, Source, Strategy, Upload, UploadMode, User,
+    Share, Source, Strategy, Tls, Upload, UploadMode, User,
 };
 
 use crate::private;
 use crate::sim::{self, Cloud, DirectAuth, SEED};
 use crate::tree::TreePath;
 
+use super::certificate;
 use super::paste::{Paste, pasteables};
 use super::serve::{announce, until_stopped};
 use super::{Failure, say};
@@ -41,6 +42,9 @@ pub struct Options {
     /// Keep password, tokens and uploads here; without it a temporary folder is used and removed
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Serve HTTPS, with a certificate made for it and signed by nobody else
+    #[arg(long)]
+    tls: bool,
 }
 
 /// What the simulated cloud knows and a client needs.
@@ -72,7 +76,12 @@ pub async fn run(options: Options) -> Result<ExitCode, Failure> {
     let password = folder.password()?;
     // The cloud lives as long as its handle.
     let (_cloud, known) = start_cloud(options.cloud).await?;
-    let config = config(&known, options.listen, &folder.path, &password);
+    let tls = options
+        .tls
+        .then(|| certificate::make(&folder.path, &options.listen));
+    let tls = tls.transpose()?;
+    let cert = tls.as_ref().map(|tls| tls.cert.display().to_string());
+    let config = config(&known, options.listen, tls, &folder.path, &password);
     let ready = |urls: &[String]| {
         announce(urls);
         say(&introduction(&known));
@@ -86,7 +95,8 @@ pub async fn run(options: Options) -> Result<ExitCode, Failure> {
                     user,
                     password,
                     proxied: PROXIED,
-                    film
+                    film,
+                    cert: cert.as_deref(),
                 })
             ));
         }
@@ -164,7 +174,7 @@ fn introduction(known: &Known) -> String {
 }
 
 /// The configuration of the demonstration: an account twice, two shares, direct links, the Open platform.
-fn config(known: &Known, listen: String, dir: &Path, password: &str) -> Config {
+fn config(known: &Known, listen: String, tls: Option<Tls>, dir: &Path, password: &str) -> Config {
     let endpoints = Endpoints {
         login: format!("{}/api", known.base),
         api: vec![format!("{}/b/api", known.base)],
@@ -224,7 +234,7 @@ fn config(known: &Known, listen: String, dir: &Path, password: &str) -> Config {
         server: Server {
             listen: vec![listen],
             prefix: String::new(),
-            tls: None,
+            tls,
             state_dir: dir.join("state"),
             shutdown_grace: Duration::from_secs(5),
             anonymous: None,
@@ -333,7 +343,7 @@ mod tests {
 
     #[test]
     fn the_demo_points_every_mount_at_its_cloud() {
-        let config = config(&known(), "127.0.0.1:0".into(), Path::new("/d"), "pw");
+        let config = config(&known(), "127.0.0.1:0".into(), None, Path::new("/d"), "pw");
         let mounts: Vec<_> = config
             .mounts
             .iter()

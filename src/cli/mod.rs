@@ -3,6 +3,7 @@
 //! Exit codes (the contract): 0 well, 1 something failed while running, 2 a wrong command line or
 //! configuration. What a command answers goes to standard output; logs and errors go to standard error.
 
+mod certificate;
 mod check;
 mod demo;
 mod example;

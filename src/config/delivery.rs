@@ -74,7 +74,7 @@ pub fn delivery(section: &mut Section<'_>) -> Delivery {
         auto_proxy_below: section
             .size("auto_proxy_below")
             .unwrap_or(default.auto_proxy_below),
-        budget: section.table("budget").and_then(budget),
+        budget: section.table_such_as("budget", LIKE).and_then(budget),
         outbound: None,
     }
 }
@@ -108,6 +108,9 @@ fn client(mut section: Section<'_>) -> Option<ClientRule> {
         strategy: strategy?,
     })
 }
+
+/// What a budget looks like, for messages.
+const LIKE: &str = "a size and a period, such as { bytes = \"200GiB\", per = \"day\" }";
 
 fn budget(mut section: Section<'_>) -> Option<Budget> {
     const PERIODS: &[(&str, Period)] = &[

@@ -388,8 +388,8 @@ fn open(section: &mut Section<'_>) -> Option<Open> {
     let has_secret = secret::is_given(section, "client_secret");
     let has_token = secret::is_given(section, "access_token");
     match (has_id, has_secret) {
-        (true, false) => section.problem("client_secret", "missing; client_id needs it"),
-        (false, true) => section.problem("client_id", "missing; client_secret needs it"),
+        (true, false) => section.problem("client_secret", "missing; 123pan gives it together with the client_id: client_secret, client_secret_env or client_secret_file"),
+        (false, true) => section.problem("client_id", "missing; 123pan gives it together with the client_secret"),
         (false, false) if !has_token => {
             let sentence = "missing; the Open platform needs client_id and client_secret, or access_token";
             section.problem("client_id", sentence);

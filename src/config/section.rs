@@ -337,17 +337,20 @@ impl<'r> Section<'r> {
     /// A table below this one; `None` where it is absent or no table.
     pub fn table(&mut self, key: &str) -> Option<Section<'r>> {
         let name = self.full(key);
+        self.table_such_as(key, &format!("one table [{name}]"))
+    }
+
+    /// The same; `expected` says what it looks like.
+    pub fn table_such_as(&mut self, key: &str, expected: &str) -> Option<Section<'r>> {
+        let name = self.full(key);
         let At { line, value } = self.take(key)?;
         let found = match value {
             DeValue::Table(table) => return Some(Section::new(self.reader, &name, line, table)),
             DeValue::Array(_) => "[[…]] or a list",
             other => a_type(&other),
         };
-        self.reader.problem(
-            line,
-            name.clone(),
-            format!("expected one table [{name}], found {found}"),
-        );
+        self.reader
+            .problem(line, name, format!("expected {expected}, found {found}"));
         None
     }
 

@@ -5,7 +5,11 @@
 //! sent everything; a connection that is closed under them loses the answer, and rclone then deletes the file (C4).
 //! So what they send is read and thrown away first. After a refusal that is done for a short body only
 //! (`request::drain`): a long one costs the client less when the connection ends.
+//!
+//! A client that falls silent in the middle is not waited for: its connection, its file in the spool and its turn at the
+//! name are wanted by others. One that is slow is.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -15,12 +19,13 @@ use http::header::EXPECT;
 use http::{HeaderMap, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::adapter::Work;
 use super::request::drain;
 
-/// How long a client may be silent in a body that is not needed.
-const SILENCE: Duration = Duration::from_secs(30);
+/// How long a client may be silent in a body.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// A body that is shared by who reads it and who sees to the rest.
 pub(super) struct Incoming<B> {
@@ -36,11 +41,16 @@ struct State<B> {
     begun: bool,
     /// It has been read to its end, or is broken.
     ended: bool,
+    /// Nothing came for too long.
+    silent: bool,
 }
 
 type Shared<B> = Arc<Mutex<State<B>>>;
 
-impl<B: Body> Incoming<B> {
+impl<B: Body> Incoming<B>
+where
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
     /// The body of a request with these headers.
     pub(super) fn new(body: B, headers: &HeaderMap, version: Version) -> Self {
         Self {
@@ -48,6 +58,7 @@ impl<B: Body> Incoming<B> {
                 body: Box::pin(body),
                 begun: false,
                 ended: false,
+                silent: false,
             })),
             waits: headers.contains_key(EXPECT),
             version,
@@ -59,7 +70,13 @@ impl<B: Body> Incoming<B> {
         Reader {
             shared: self.shared.clone(),
             work: Some(work),
+            wait: None,
         }
+    }
+
+    /// Whether the client fell silent before its body was whole.
+    pub(super) fn fell_silent(&self) -> bool {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).silent
     }
 
     /// Reads what is left, as far as that makes sense; says whether the connection must be closed.
@@ -78,16 +95,17 @@ impl<B: Body> Incoming<B> {
         let mut rest = Reader {
             shared: self.shared,
             work: None,
+            wait: None,
         };
         if !(known && status.is_success()) {
             // The client has been asked for its body, so it is read though it once waited.
             return drain(&HeaderMap::new(), self.version, rest).await;
         }
         loop {
-            match tokio::time::timeout(SILENCE, rest.frame()).await {
-                Ok(Some(Ok(_))) => {}
-                Ok(None) => return false,
-                Ok(Some(Err(_))) | Err(_) => return close,
+            match rest.frame().await {
+                Some(Ok(_)) => {}
+                None => return false,
+                Some(Err(_)) => return close,
             }
         }
     }
@@ -97,24 +115,37 @@ impl<B: Body> Incoming<B> {
 pub(super) struct Reader<B> {
     shared: Shared<B>,
     work: Option<Work>,
+    /// The end of the client's time, while something is waited for.
+    wait: Option<Pin<Box<Sleep>>>,
 }
 
-impl<B: Body> Body for Reader<B> {
+impl<B: Body> Body for Reader<B>
+where
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
     type Data = B::Data;
-    type Error = B::Error;
+    type Error = io::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        if self.work.as_ref().is_some_and(Work::skips_body) {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<B::Data>>>> {
+        let this = self.get_mut();
+        if this.work.as_ref().is_some_and(Work::skips_body) {
             return Poll::Ready(None);
         }
-        let mut state = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = this.shared.lock().unwrap_or_else(PoisonError::into_inner);
         state.begun = true;
         let frame = state.body.as_mut().poll_frame(cx);
-        state.ended = matches!(frame, Poll::Ready(None | Some(Err(_))));
-        frame
+        if frame.is_ready() {
+            this.wait = None;
+            state.ended = matches!(frame, Poll::Ready(None | Some(Err(_))));
+            return frame.map(|frame| frame.map(|frame| frame.map_err(io::Error::other)));
+        }
+        let end = || Box::pin(sleep_until(Instant::now() + SILENCE));
+        if this.wait.get_or_insert_with(end).as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        (state.ended, state.silent) = (true, true);
+        // An error and no end: what has come must not be taken for the whole.
+        Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())))
     }
 
     fn is_end_stream(&self) -> bool {

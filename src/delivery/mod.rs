@@ -28,6 +28,7 @@ mod role;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod thumbnail;
 mod upstream;
 
 use std::net::IpAddr;

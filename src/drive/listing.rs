@@ -7,8 +7,10 @@
 //! handed on as soon as it is there, but those of the last page only after the check.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::rows::{self, Locators, Names};
+use super::thumbnails::Thumbnails;
 use super::{DriveFuture, Entry, Error, ErrorKind, Lister, Page};
 use crate::pan::web::files::ListPage;
 
@@ -25,6 +27,8 @@ pub(super) struct RowLister {
     source: Source,
     reading: Reading,
     done: bool,
+    /// Where addresses of thumbnails are kept.
+    thumbnails: Option<Arc<Thumbnails>>,
 }
 
 /// What is to be done after a page.
@@ -79,7 +83,14 @@ impl RowLister {
             source,
             reading: Reading::default(),
             done: false,
+            thumbnails: None,
         }
+    }
+
+    /// Keeps the addresses of thumbnails, which entries do not hold.
+    pub(super) fn noting(mut self, thumbnails: &Arc<Thumbnails>) -> Self {
+        self.thumbnails = Some(Arc::clone(thumbnails));
+        self
     }
 }
 
@@ -89,6 +100,9 @@ impl Lister for RowLister {
             // Nothing is noted before a page is there, so a dropped call can be made again.
             while !self.done {
                 let page = (self.source)(self.reading.pass.pages + 1).await?;
+                if let Some(thumbnails) = &self.thumbnails {
+                    thumbnails.note(&page.rows);
+                }
                 match self.reading.feed(page) {
                     Step::More(page) => return Ok(Some(page)),
                     Step::Last(page) => {

@@ -15,6 +15,7 @@ mod listing;
 pub mod open;
 mod rows;
 pub mod share;
+mod thumbnails;
 mod web;
 pub mod write;
 
@@ -223,6 +224,18 @@ pub trait Drive: fmt::Debug + Send + Sync {
 
     /// A link for the bytes of a file. Costs calls: the tree remembers and shares it.
     fn link<'a>(&'a self, file: &'a Entry, wish: LinkWish) -> DriveFuture<'a, Link>;
+
+    /// The address of a small picture of a file, where a listing has lately named one. Costs no call; a secret.
+    fn thumbnail(&self, file: &Entry) -> Option<String> {
+        let _ = file;
+        None
+    }
+
+    /// Whether [`Drive::thumbnail`] has one.
+    fn has_thumbnail(&self, file: &Entry) -> bool {
+        let _ = file;
+        false
+    }
 
     /// Space used and left, where [`Capability::quota`] says so; `None` elsewhere.
     fn quota(&self) -> DriveFuture<'_, Option<Quota>> {

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::listing::RowLister;
+use super::thumbnails::Thumbnails;
 use super::web::{link, with_file};
 use super::{Capability, Drive, DriveFuture, Entry, Error, Governor, Id, Link, LinkWish, Lister};
 use crate::pan::web::Web;
@@ -18,6 +19,7 @@ pub struct ShareDrive {
     web: Arc<Web>,
     share: Arc<ShareKey>,
     root: Id,
+    thumbnails: Arc<Thumbnails>,
 }
 
 impl ShareDrive {
@@ -27,6 +29,7 @@ impl ShareDrive {
             web,
             share: Arc::new(share),
             root: Id(root),
+            thumbnails: Arc::default(),
         }
     }
 
@@ -78,10 +81,19 @@ impl Drive for ShareDrive {
 
     fn list(&self, folder: Id) -> Box<dyn Lister> {
         let (web, share) = (Arc::clone(&self.web), Arc::clone(&self.share));
-        Box::new(RowLister::new(Box::new(move |page| {
+        let pages = Box::new(move |page| -> DriveFuture<'static, ListPage> {
             let (web, share) = (Arc::clone(&web), Arc::clone(&share));
             Box::pin(async move { Ok(alive(web.share_list(&share, folder.0, page).await?)?) })
-        })))
+        });
+        Box::new(RowLister::new(pages).noting(&self.thumbnails))
+    }
+
+    fn thumbnail(&self, file: &Entry) -> Option<String> {
+        self.thumbnails.address(file.id, &file.name)
+    }
+
+    fn has_thumbnail(&self, file: &Entry) -> bool {
+        self.thumbnails.has(file.id)
     }
 
     fn link<'a>(&'a self, file: &'a Entry, wish: LinkWish) -> DriveFuture<'a, Link> {

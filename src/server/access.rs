@@ -49,7 +49,7 @@ pub(super) struct AccessLine {
     whole: bool,
     metrics: Arc<Metrics>,
     /// Until the end its connection is at work.
-    _busy: Busy,
+    busy: Arc<Busy>,
 }
 
 impl AccessLine {
@@ -88,7 +88,7 @@ impl AccessLine {
             sent: 0,
             whole: false,
             metrics,
-            _busy: busy,
+            busy: Arc::new(busy),
         }
     }
 
@@ -111,7 +111,13 @@ impl AccessLine {
         }
     }
 
+    /// Its connection, for who sees bytes of the request come.
+    pub(super) fn busy(&self) -> Arc<Busy> {
+        self.busy.clone()
+    }
+
     fn sent(&mut self, bytes: u64) {
+        self.busy.moved();
         self.sent += bytes;
         if bytes > 0 {
             self.first_byte.get_or_insert_with(|| self.begun.elapsed());

@@ -1,8 +1,11 @@
 //! How many connections there may be: as many as the system lets this process open files for, and never more than a bound.
-//! Where all places are taken, the connection on which nothing has been asked for the longest time makes room.
+//! Where all places are taken, the connection on which nothing has been asked for the longest time makes room; where each
+//! has asked for something, one whose client has neither sent nor taken a byte for a while.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,12 +16,17 @@ const BOUND: usize = 4096;
 const OWN_FILES: u64 = 64;
 /// Files for one connection: its socket, one to the CDN, one in the spool.
 const FILES_EACH: u64 = 3;
+/// A transfer on which nothing has moved for so long makes room, where no connection is idle. A paused player has its
+/// place as long as there are others; it asks again where it stood.
+const STALLED: Duration = Duration::from_secs(60);
 
 /// The connections of all listeners.
 #[derive(Debug)]
 pub(super) struct Crowd {
     bound: usize,
     table: Mutex<Table>,
+    /// Since when the times of members are counted.
+    begun: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -32,8 +40,8 @@ struct Member {
     cut: CancellationToken,
     /// Requests whose answers have not ended.
     running: usize,
-    /// When it came, or the last answer ended.
-    idle_since: Instant,
+    /// When it came, or a byte of a request or an answer last moved: milliseconds since the crowd's begin.
+    moved: Arc<AtomicU64>,
 }
 
 /// A connection's place; free again when dropped.
@@ -50,6 +58,7 @@ pub(super) struct Place {
 pub(super) struct Busy {
     crowd: Arc<Crowd>,
     id: u64,
+    moved: Arc<AtomicU64>,
 }
 
 impl Crowd {
@@ -66,6 +75,7 @@ impl Crowd {
         Arc::new(Self {
             bound,
             table: Mutex::default(),
+            begun: Instant::now(),
         })
     }
 
@@ -73,9 +83,17 @@ impl Crowd {
     pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
         let mut table = self.lock();
         if table.members.len() >= self.bound {
-            let idle = table.members.iter().filter(|(_, member)| member.running == 0);
-            let longest = idle
-                .min_by_key(|(_, member)| member.idle_since)
+            let now = self.now();
+            let rank = |member: &Member| (member.running > 0, member.moved.load(Ordering::Relaxed));
+            let may_go = |member: &Member| match rank(member) {
+                (true, moved) => now.saturating_sub(moved) >= milliseconds(STALLED),
+                (false, _) => true,
+            };
+            let longest = table
+                .members
+                .iter()
+                .filter(|(_, member)| may_go(member))
+                .min_by_key(|(_, member)| rank(member))
                 .map(|(id, _)| *id)?;
             if let Some(member) = table.members.remove(&longest) {
                 member.cut.cancel();
@@ -89,7 +107,7 @@ impl Crowd {
             Member {
                 cut: cut.clone(),
                 running: 0,
-                idle_since: Instant::now(),
+                moved: Arc::new(AtomicU64::new(self.now())),
             },
         );
         Some(Place {
@@ -97,6 +115,11 @@ impl Crowd {
             id,
             cut,
         })
+    }
+
+    /// Milliseconds since the begin.
+    fn now(&self) -> u64 {
+        milliseconds(self.begun.elapsed())
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -107,13 +130,25 @@ impl Crowd {
 impl Place {
     /// A request begins.
     pub(super) fn busy(&self) -> Busy {
+        let mut moved = Arc::default();
         if let Some(member) = self.crowd.lock().members.get_mut(&self.id) {
             member.running += 1;
+            moved = member.moved.clone();
         }
-        Busy {
+        let busy = Busy {
             crowd: Arc::clone(&self.crowd),
             id: self.id,
-        }
+            moved,
+        };
+        busy.moved();
+        busy
+    }
+}
+
+impl Busy {
+    /// A byte has come from the client, or was taken by it.
+    pub(super) fn moved(&self) {
+        self.moved.store(self.crowd.now(), Ordering::Relaxed);
     }
 }
 
@@ -127,9 +162,13 @@ impl Drop for Busy {
     fn drop(&mut self) {
         if let Some(member) = self.crowd.lock().members.get_mut(&self.id) {
             member.running = member.running.saturating_sub(1);
-            member.idle_since = Instant::now();
+            self.moved();
         }
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Files that this process may have open, after it has asked for all that it may have.
@@ -161,7 +200,6 @@ fn open_files() -> Option<u64> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
     async fn who_has_been_idle_longest_makes_room_and_who_works_does_not() {
@@ -184,5 +222,24 @@ mod tests {
         assert!(first.cut.is_cancelled() || second.cut.is_cancelled() || fourth.cut.is_cancelled());
         drop((first, second, fourth));
         assert!(crowd.lock().members.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_for_a_minute_makes_room_where_nobody_is_idle() {
+        let crowd = Crowd::of(2);
+        let (stalled, lively) = (crowd.enter().unwrap(), crowd.enter().unwrap());
+        let (nothing, something) = (stalled.busy(), lively.busy());
+        tokio::time::advance(STALLED - Duration::from_secs(1)).await;
+        something.moved();
+        assert!(crowd.enter().is_none(), "not yet");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let third = crowd.enter().unwrap();
+        assert!(stalled.cut.is_cancelled() && !lively.cut.is_cancelled());
+        // Who is idle goes before who stalls.
+        tokio::time::advance(STALLED * 2).await;
+        drop(third.busy());
+        let _fourth = crowd.enter().unwrap();
+        assert!(third.cut.is_cancelled() && !lively.cut.is_cancelled());
+        drop((nothing, something));
     }
 }

@@ -5,21 +5,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::crowd::{Crowd, Place};
 use super::service::{Peer, Service};
-use crate::config::Tls;
+use super::tls::Certificate;
 
 /// How long a client may take to send the head of a request, or to finish the TLS handshake.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,19 +27,35 @@ const PEEK_PAUSE: Duration = Duration::from_millis(20);
 /// Wait after `accept` failed, for instance because no descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The certificate in use, replaced on SIGHUP.
-pub(super) type Certificate = Arc<ArcSwap<rustls::ServerConfig>>;
-
 /// A bound socket.
 pub(super) struct Listener {
     socket: TcpListener,
     pub(super) address: SocketAddr,
-    certificate: Option<Certificate>,
+    certificate: Option<Arc<Certificate>>,
 }
 
 impl Listener {
-    pub(super) async fn bind(address: &str, certificate: Option<Certificate>) -> io::Result<Self> {
-        let socket = TcpListener::bind(address).await?;
+    pub(super) async fn bind(address: &str, certificate: Option<Arc<Certificate>>) -> io::Result<Self> {
+        Self::of(TcpListener::bind(address).await?, certificate)
+    }
+
+    /// Those that a service manager has bound and hands over, as sd_listen_fds(3) describes; none where it does not.
+    ///
+    /// # Errors
+    /// What was handed over is no socket that listens for TCP.
+    pub(super) fn handed_over(certificate: Option<&Arc<Certificate>>) -> io::Result<Vec<Self>> {
+        let mut handed = listenfd::ListenFd::from_env();
+        let mut listeners = Vec::new();
+        for index in 0..handed.len() {
+            if let Some(socket) = handed.take_tcp_listener(index)? {
+                socket.set_nonblocking(true)?;
+                listeners.push(Self::of(TcpListener::from_std(socket)?, certificate.cloned())?);
+            }
+        }
+        Ok(listeners)
+    }
+
+    fn of(socket: TcpListener, certificate: Option<Arc<Certificate>>) -> io::Result<Self> {
         Ok(Self {
             address: socket.local_addr()?,
             socket,
@@ -124,7 +136,7 @@ impl Listener {
                     });
                 }
                 Some(certificate) => {
-                    let acceptor = TlsAcceptor::from(certificate.load_full());
+                    let acceptor = certificate.acceptor();
                     tokio::spawn(async move {
                         let handshake = tokio::select! {
                             shaken = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)) => shaken,
@@ -219,27 +231,4 @@ async fn connection<S>(
         // The peer left, or a body that had to break did: neither needs a person.
         tracing::debug!(address = %peer.address, %error, "connection ended");
     }
-}
-
-/// Reads certificate and key.
-///
-/// # Errors
-/// A file that cannot be read or does not hold what it should; the message names it.
-pub(super) fn certificate(tls: &Tls) -> io::Result<Arc<rustls::ServerConfig>> {
-    let bad = |path: &std::path::Path, error: &dyn std::fmt::Display| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
-    };
-    let chain = CertificateDer::pem_file_iter(&tls.cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|e| bad(&tls.cert, &e))?;
-    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|e| bad(&tls.key, &e))?;
-    let mut config =
-        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|e| bad(&tls.cert, &e))?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .map_err(|e| bad(&tls.cert, &e))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
 }

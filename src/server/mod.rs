@@ -13,6 +13,7 @@ mod listen;
 mod notify;
 pub mod pages;
 mod service;
+mod tls;
 mod transfers;
 
 use std::collections::HashSet;
@@ -20,15 +21,15 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::auth::Auth;
 use self::control::Secret;
 use self::crowd::Crowd;
-use self::listen::{Certificate, Listener, certificate};
+use self::listen::Listener;
 use self::service::Service;
+use self::tls::Certificate;
 use crate::config::{Config, Tls, Upload};
 use crate::delivery::Delivery;
 use crate::drive::Drive;
@@ -79,7 +80,7 @@ pub struct Server {
     listeners: Vec<Listener>,
     service: Arc<Service>,
     config: Config,
-    certificate: Option<Certificate>,
+    certificate: Option<Arc<Certificate>>,
     signals: Signals,
     stop: CancellationToken,
 }
@@ -92,13 +93,22 @@ impl Server {
     pub async fn bind(config: Config, drives: Vec<Arc<dyn Drive>>) -> Result<Self, StartError> {
         let certificate = match &config.server.tls {
             Some(tls) => {
-                let first = certificate(tls).map_err(StartError::Certificate)?;
-                Some(Arc::new(ArcSwap::new(first)))
+                let certificate = Certificate::read(tls).map_err(StartError::Certificate)?;
+                Some(Arc::new(certificate))
             }
             None => None,
         };
-        let mut listeners = Vec::new();
-        for address in &config.server.listen {
+        let mut listeners =
+            Listener::handed_over(certificate.as_ref()).map_err(|source| StartError::Listen {
+                address: "the socket that was handed over".to_owned(),
+                source,
+            })?;
+        let own: &[String] = if listeners.is_empty() {
+            &config.server.listen
+        } else {
+            &[]
+        };
+        for address in own {
             let listener = Listener::bind(address, certificate.clone()).await;
             listeners.push(listener.map_err(|source| StartError::Listen {
                 address: address.clone(),
@@ -180,6 +190,13 @@ impl Server {
             let grace = self.config.server.shutdown_grace;
             serving.spawn(listener.serve(service, crowd.clone(), stop, grace));
         }
+        let following = async {
+            match &self.certificate {
+                Some(certificate) => certificate.follow().await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut following = std::pin::pin!(following);
         notify::ready();
         self.service.warm_up(&self.config.cache.warm);
         self.service.keep_counts();
@@ -189,10 +206,11 @@ impl Server {
                     Signal::Stop => break,
                     Signal::Reload => {
                         notify::reloading();
-                        reload(&self.service, self.config.server.tls.as_ref(), self.certificate.as_ref()).await;
+                        reload(&self.service, self.certificate.as_deref()).await;
                         notify::ready();
                     }
                 },
+                () = &mut following => {}
                 () = self.stop.cancelled() => break,
             }
         }
@@ -208,16 +226,21 @@ impl Server {
     }
 }
 
+/// Whether a certificate and its key can be served with.
+///
+/// # Errors
+/// A file that cannot be read or does not hold what it should; the message names it.
+pub fn usable(tls: &Tls) -> io::Result<()> {
+    Certificate::read(tls).map(drop)
+}
+
 /// SIGHUP: listings are asked anew, calls that were stopped go on, the certificate is read again; a broken one
 /// changes nothing.
-async fn reload(service: &Service, tls: Option<&Tls>, current: Option<&Certificate>) {
+async fn reload(service: &Service, certificate: Option<&Certificate>) {
     service.forget_listings();
     service.resume().await;
-    if let (Some(tls), Some(current)) = (tls, current) {
-        match certificate(tls) {
-            Ok(new) => current.store(new),
-            Err(error) => tracing::error!(%error, "the TLS certificate was not replaced"),
-        }
+    if let Some(certificate) = certificate {
+        certificate.reread();
     }
     tracing::info!("reloaded");
 }

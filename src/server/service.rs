@@ -248,7 +248,7 @@ impl Service {
                         response.map(|body| match body {
                             Body::Empty => body,
                             body => {
-                                Body::stream(self.transfers.carry(body, ctx.path, ctx.user.clone(), false))
+                                Body::stream(self.transfers.carry(body, ctx.path, ctx.user.clone(), None))
                             }
                         })
                     }
@@ -258,7 +258,8 @@ impl Service {
             }
             &Method::PUT => {
                 let (path, user) = (ctx.path.clone(), ctx.user.clone());
-                let request = request.map(|body| self.transfers.carry(body, path, user, true));
+                let busy = Some(line.busy());
+                let request = request.map(|body| self.transfers.carry(body, path, user, busy));
                 self.handled(self.dav.handle(request, &ctx).await, line)
             }
             _ => self.handled(self.dav.handle(request, &ctx).await, line),
@@ -281,6 +282,11 @@ impl Service {
             {
                 return Ok(subtitle);
             }
+            if head.method == Method::GET
+                && let Some(picture) = pages::thumbnail(&self.delivery, &resource, head.uri.query()).await?
+            {
+                return Ok(picture);
+            }
             return self
                 .delivery
                 .get(head, &resource, peer.address.ip(), peer.tls)
@@ -298,6 +304,7 @@ impl Service {
             order: head.uri.query().and_then(Order::of),
             writable: ctx.writable && resource.mount.as_ref().is_some_and(writable),
             language: Language::of(&head.headers),
+            mount: resource.mount.clone(),
         };
         pages::folder(&self.tree, &resource, view).await
     }

@@ -10,6 +10,7 @@ use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::crowd::Busy;
 use crate::tree::TreePath;
 
 /// The rate is that of the last span of this length.
@@ -65,22 +66,25 @@ pub(super) struct Carried<B> {
     transfer: Arc<Transfer>,
     key: u64,
     of: Arc<Transfers>,
+    /// The connection that it comes on.
+    busy: Option<Arc<Busy>>,
 }
 
 impl Transfers {
-    /// Counts a body of a file.
+    /// Counts a body of a file. `busy` is the connection of one that comes from the client; what goes to it is noted
+    /// by the access log.
     pub(super) fn carry<B: Body>(
         self: &Arc<Self>,
         body: B,
         path: TreePath,
         user: Arc<str>,
-        up: bool,
+        busy: Option<Arc<Busy>>,
     ) -> Carried<B> {
         let now = Instant::now();
         let transfer = Arc::new(Transfer {
             path,
             user,
-            up,
+            up: busy.is_some(),
             size: body.size_hint().exact(),
             moved: Mutex::new(Moved {
                 bytes: 0,
@@ -99,6 +103,7 @@ impl Transfers {
             transfer,
             key,
             of: self.clone(),
+            busy,
         }
     }
 
@@ -168,6 +173,9 @@ impl<B: Body + Unpin> Body for Carried<B> {
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
         {
+            if let Some(busy) = &this.busy {
+                busy.moved();
+            }
             lock(&this.transfer.moved).add(data.remaining() as u64, Instant::now());
         }
         polled
@@ -209,7 +217,7 @@ mod tests {
         let transfers = Arc::new(Transfers::default());
         let path = |text: &str| TreePath::from_decoded(text).unwrap_or_default();
         let body = crate::body::Body::from("12345".to_owned());
-        let mut carried = transfers.carry(body, path("/a/b"), Arc::from("me"), false);
+        let mut carried = transfers.carry(body, path("/a/b"), Arc::from("me"), None);
         assert_eq!(carried.size_hint().exact(), Some(5));
         let frame = std::future::poll_fn(|cx| Pin::new(&mut carried).poll_frame(cx)).await;
         assert!(frame.is_some());

@@ -35,6 +35,7 @@ mod storage;
 mod store;
 #[cfg(test)]
 mod tests;
+mod thumbnail;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

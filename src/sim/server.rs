@@ -18,7 +18,7 @@ use super::api::{self, Access};
 use super::faults::FaultKind;
 use super::http::{Answer, Call, Query, answer, header, json_answer, lock, page, read_body, refused, traced};
 use super::options::Risk;
-use super::{Inner, cdn, direct, gate, storage};
+use super::{Inner, cdn, direct, gate, storage, thumbnail};
 
 /// Prefixes of web calls (API page, section 1.2).
 const PREFIXES: [&str; 3] = ["/api", "/a/api", "/b/api"];
@@ -87,6 +87,9 @@ fn target(cloud: &Inner, method: &Method, path: &str) -> Target {
     let reads = head || method == Method::GET;
     if path.starts_with("/download-v2/") && reads {
         return Target::Bytes("relay", cdn::relay);
+    }
+    if path.starts_with(thumbnail::PREFIX) && reads {
+        return Target::Bytes("thumbnail", thumbnail::thumbnail);
     }
     if path.starts_with("/link/") && reads {
         return Target::Bytes("inner", cdn::inner);

@@ -17,6 +17,7 @@ mod players;
 mod program;
 mod rclone;
 mod replay;
+mod schemes;
 mod seeking;
 mod sequences;
 mod unit;

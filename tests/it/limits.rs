@@ -36,53 +36,6 @@ async fn dribble(mut stream: TcpStream) {
     }
 }
 
-/// Connections that this process may hold, after it has asked for all it may have.
-#[cfg(target_os = "linux")]
-fn possible() -> usize {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit);
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(8192);
-    // The server needs three for each, and other tests some.
-    usize::try_from(files / 4).unwrap().min(2000)
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test(flavor = "multi_thread")]
-async fn thousands_of_idle_connections_and_slow_heads_leave_room_for_a_client() {
-    let world = world().await;
-    assert_eq!(world.members("/drive").await, ["/drive/a.txt"]);
-    let before = world.server.peak_memory();
-    let mut idle = Vec::new();
-    for _ in 0..possible() {
-        idle.push(connect(&world).await);
-    }
-    // Half of them have asked for something once.
-    for stream in idle.iter_mut().step_by(2) {
-        stream
-            .write_all(b"GET /.dav123/health HTTP/1.1\r\nhost: x\r\n\r\n")
-            .await
-            .unwrap();
-    }
-    let slow = tokio::spawn(dribble(connect(&world).await));
-    for _ in 0..5 {
-        assert_eq!(world.members("/drive").await, ["/drive/a.txt"]);
-        assert_eq!(
-            crate::world::client()
-                .get(world.url("/.dav123/health"))
-                .send()
-                .await
-                .unwrap()
-                .status(),
-            200
-        );
-    }
-    let more = world.server.peak_memory() - before;
-    assert!(more < 128 << 20, "{} connections took {more} bytes", idle.len());
-    slow.abort();
-}
-
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn where_all_places_are_taken_the_longest_idle_one_makes_room() {

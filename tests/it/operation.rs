@@ -67,6 +67,49 @@ mod notifications {
     }
 }
 
+/// The kernel keeps who comes while the service restarts; none is turned away.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_socket_that_is_handed_over_is_served_instead_of_an_own_one_and_outlives_the_server() {
+    use std::io::{Read, Write};
+    use std::os::fd::OwnedFd;
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let dir = tempfile::TempDir::new().unwrap();
+    let config = dir.path().join("dav.toml");
+    // Nobody may listen at this address: it belongs to no network.
+    std::fs::write(
+        &config,
+        crate::world::head(dir.path()).replace("127.0.0.1:0", "192.0.2.1:80"),
+    )
+    .unwrap();
+    let start = || {
+        let mut command = std::process::Command::new("sh");
+        let script = "export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" serve --config \"$1\" 3<&0 0</dev/null";
+        command.args(["-c", script]).arg(binary()).arg(&config);
+        command.stdin(OwnedFd::from(socket.try_clone().unwrap()));
+        Server::spawn(command)
+    };
+    let ask = |mut stream: std::net::TcpStream| {
+        let mut answer = String::new();
+        let limit = Some(std::time::Duration::from_secs(20));
+        stream.set_read_timeout(limit).unwrap();
+        stream
+            .write_all(b"GET /.dav123/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    };
+    let mut server = start();
+    assert_eq!(server.url, format!("http://{address}/"));
+    ask(std::net::TcpStream::connect(address).unwrap());
+    server.signal("TERM");
+    assert_eq!(server.wait(std::time::Duration::from_secs(20)), Some(0));
+    let between = std::net::TcpStream::connect(address).unwrap();
+    let _server = start();
+    ask(between);
+}
+
 #[test]
 fn completions_and_manual_pages_know_every_command() {
     let dir = tempfile::TempDir::new().unwrap();

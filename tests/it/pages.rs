@@ -1,6 +1,8 @@
 //! Pages for people: a folder in a browser, health, metrics, status.
 
-use crate::world::{World, header, options, share};
+use dav123::sim::{Fault, FaultKind};
+
+use crate::world::{PASSWORD, USER, World, account, header, options, share};
 
 async fn world() -> World {
     World::account(|cloud| {
@@ -156,7 +158,7 @@ pub(crate) fn assert_well_formed(page: &str) {
         assert_eq!(tag.matches('"').count() % 2, 0, "<{tag}>");
         if tag.starts_with('/') {
             assert_eq!(open.pop(), Some(name), "</{tag}>");
-        } else if !tag.ends_with('/') && !["!DOCTYPE", "meta", "input"].contains(&name) {
+        } else if !tag.ends_with('/') && !["!DOCTYPE", "meta", "input", "img"].contains(&name) {
             open.push(name);
         }
         if matches!(name, "style" | "script") && !tag.starts_with('/') {
@@ -348,4 +350,57 @@ async fn a_page_of_the_drive_is_shown_without_its_scripts() {
         assert_eq!(answer.status(), 200);
         assert_eq!(header(&answer, "content-security-policy"), policy, "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_show_the_small_picture_that_123pan_has_from_this_server() {
+    let mut world = World::start(
+        options(),
+        |cloud| {
+            for name in ["a b.JPG", "film.mkv", "notes.txt"] {
+                cloud.add_file(&format!("/{name}"), name);
+            }
+        },
+        |cloud| account(cloud, "/drive", "strategy = \"redirect\""),
+    )
+    .await;
+    let page = world.get("/drive/").await;
+    let policy = header(&page, "content-security-policy");
+    assert_eq!(sources(&policy, "img"), ["img-src", "'self'", "data:"]);
+    let page = page.text().await.unwrap();
+    assert_eq!(page.matches("<img ").count(), 2, "{page}");
+    for shown in [
+        "<img src=\"a%20b.JPG?as=thumbnail\"",
+        "<img src=\"film.mkv?as=thumbnail\"",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    let ask = |world: &World, name: &str| {
+        let url = format!("{}?as=thumbnail", world.url(&format!("/drive/{name}")));
+        world.http.get(url).basic_auth(USER, Some(PASSWORD)).send()
+    };
+    let calls = world.calls("list");
+    let answer = ask(&world, "a b.JPG").await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(header(&answer, "content-type"), "image/png");
+    assert_eq!(header(&answer, "x-content-type-options"), "nosniff");
+    assert!(answer.bytes().await.unwrap().starts_with(b"\x89PNG"));
+    assert_eq!((world.calls("thumbnail"), world.calls("download_info")), (1, 0));
+    assert_eq!(world.calls("list"), calls, "the address was in the listing");
+    // What is no picture is not passed on, whatever it is.
+    for kind in [FaultKind::Html, FaultKind::Status(404, None)] {
+        world.cloud.fault(Fault::once("thumbnail", kind));
+        let refused = ask(&world, "film.mkv").await.unwrap();
+        assert_eq!(refused.status(), 502);
+        assert_eq!(header(&refused, "content-type"), "text/plain; charset=utf-8");
+    }
+    assert_eq!(ask(&world, "notes.txt").await.unwrap().status(), 404);
+    let stranger = world.http.get(world.url("/drive/a b.JPG") + "?as=thumbnail");
+    assert_eq!(stranger.send().await.unwrap().status(), 401);
+    // Listings outlive a restart, the addresses do not: an icon is shown.
+    world.server.signal("TERM");
+    world.server.wait(std::time::Duration::from_secs(20));
+    world.restart();
+    let page = world.get("/drive/").await.text().await.unwrap();
+    assert!(page.contains("film.mkv") && !page.contains("<img "), "{page}");
 }

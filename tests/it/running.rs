@@ -201,6 +201,53 @@ async fn sighup_reads_the_certificate_again_and_a_broken_one_changes_nothing() {
     assert_eq!(trusting(true).get(&health).send().await.unwrap().status(), 200);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_replaced_on_sighup_and_soon_after_its_files_change() {
+    let world = tls().await;
+    let health = world.url("/.dav123/health");
+    let path = |name: &str| world.dir.path().join(name);
+    let ok = |client: reqwest::Client| {
+        let asked = client.get(&health).send();
+        async move { asked.await.is_ok_and(|answer| answer.status() == 200) }
+    };
+    // Another certificate, from the demonstration.
+    let other = tempfile::TempDir::new().unwrap();
+    let mut command = std::process::Command::new(crate::world::binary());
+    command
+        .args(["demo", "--tls", "--listen", "127.0.0.1:0", "--dir"])
+        .arg(other.path());
+    drop(crate::world::Server::spawn(command));
+    let new = |name: &str| std::fs::read(other.path().join(name)).unwrap();
+    let pem = reqwest::Certificate::from_pem(&new("demo-cert.pem")).unwrap();
+    let trusts_new = || {
+        crate::world::client();
+        let builder = reqwest::Client::builder().no_proxy();
+        builder.tls_certs_only([pem.clone()]).build().unwrap()
+    };
+    assert!(ok(trusting(true)).await && !ok(trusts_new()).await);
+    // Not at once: between the two they do not fit, and the old pair is kept.
+    std::fs::write(path("cert.pem"), new("demo-cert.pem")).unwrap();
+    eventually("the half that has changed is told", || {
+        world
+            .server
+            .log()
+            .contains("the TLS certificate was not replaced")
+    })
+    .await;
+    assert!(ok(trusting(true)).await && !ok(trusts_new()).await);
+    std::fs::write(path("key.pem"), new("demo-key.pem")).unwrap();
+    let replaced = || world.server.log().matches("certificate was read again").count();
+    eventually("the new one is read", || replaced() == 1).await;
+    assert!(!ok(trusting(true)).await && ok(trusts_new()).await);
+    // And back, without waiting.
+    for name in ["cert.pem", "key.pem"] {
+        std::fs::copy(self::pem(name), path(name)).unwrap();
+    }
+    world.server.signal("HUP");
+    eventually("the old one is read", || replaced() == 2).await;
+    assert!(ok(trusting(true)).await && !ok(trusts_new()).await);
+}
+
 #[test]
 fn a_certificate_that_cannot_be_used_is_named() {
     let dir = tempfile::TempDir::new().unwrap();
@@ -212,6 +259,12 @@ fn a_certificate_that_cannot_be_used_is_named() {
     let ran = run(&["serve", "--config", config.to_str().unwrap()], "");
     assert!(ran.code == 1 || ran.code == 2, "{ran:?}");
     assert!(ran.err.contains("cert.pem"), "{ran:?}");
+    let ran = run(&["check", "--config", config.to_str().unwrap()], "");
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(
+        ran.err.contains("cert.pem") && ran.err.contains("take both keys out"),
+        "{ran:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

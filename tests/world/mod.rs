@@ -381,6 +381,7 @@ pub struct Server {
     /// The URL it printed, with a slash at its end.
     pub url: String,
     log: Arc<Mutex<String>>,
+    out: Arc<Mutex<String>>,
 }
 
 impl Server {
@@ -428,8 +429,16 @@ impl Server {
             }
         };
         // Whatever else it prints must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url, log }
+        let out = Arc::new(Mutex::new(String::new()));
+        let into = out.clone();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut out = into.lock().unwrap();
+                out.push_str(&line);
+                out.push('\n');
+            }
+        });
+        Self { child, url, log, out }
     }
 
     /// `127.0.0.1:PORT`.
@@ -445,6 +454,11 @@ impl Server {
     /// Everything logged so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Everything printed since its first URL.
+    pub fn printed(&self) -> String {
+        self.out.lock().unwrap().clone()
     }
 
     /// Process id, for signals and `/proc`.

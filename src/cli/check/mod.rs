@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::config::{self, Config, Mount, Source};
 use crate::delivery::{origin_takes, redirect_refused};
 use crate::drive::{Drive, build};
+use crate::server::usable;
 use crate::tree::spool::Spool;
 
 use super::{Failure, example, note, say, wrong_mount};
@@ -19,6 +20,13 @@ use super::{Failure, example, note, say, wrong_mount};
 pub async fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
     let config = config::load(file)?;
     let drives = open(&config)?;
+    if let Some(tls) = &config.server.tls {
+        usable(tls).map_err(|error| {
+            Failure::Wrong(format!(
+                "server.tls_cert and tls_key cannot be used: {error}. Put the PEM files there, or take both keys out for plain HTTP."
+            ))
+        })?;
+    }
     if config.mounts.is_empty() && config.proxy.is_none() {
         note(
             "the configuration has no [[mount]]: the tree is empty. dav.example.toml shows one of each kind.",

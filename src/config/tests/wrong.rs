@@ -366,7 +366,9 @@ fn every_wrong_value_of_a_mount_is_named_with_line_and_key() {
         (
             OPEN,
             "client_id = \"c\"\n",
-            &["4: mount.client_secret: missing; client_id needs it"],
+            &[
+                "4: mount.client_secret: missing; 123pan gives it together with the client_id: client_secret, client_secret_env or client_secret_file",
+            ],
         ),
         (
             ACCOUNT,
@@ -407,7 +409,9 @@ fn every_wrong_value_of_a_mount_is_named_with_line_and_key() {
         (
             ACCOUNT,
             "budget = \"200GiB\"\n",
-            &["8: mount.budget: expected one table [mount.budget], found a string"],
+            &[
+                "8: mount.budget: expected a size and a period, such as { bytes = \"200GiB\", per = \"day\" }, found a string",
+            ],
         ),
         (
             ACCOUNT,

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use super::added::added;
 use super::listing::RowLister;
+use super::thumbnails::Thumbnails;
 use super::{
     Begun, Capability, Drive, DriveFuture, Entry, Error, ErrorKind, Governor, Id, Link, LinkWish, Lister,
     NewFile, Quota,
@@ -36,6 +37,7 @@ pub struct AccountDrive {
     root: Id,
     delete: Delete,
     identity: String,
+    thumbnails: Arc<Thumbnails>,
 }
 
 /// The account itself, whatever of it is mounted: where the changes are made. Cheap to clone, so that
@@ -56,6 +58,7 @@ impl AccountDrive {
             root: Id(root),
             delete: Delete::Trash,
             identity: identity.into(),
+            thumbnails: Arc::default(),
         }
     }
 
@@ -107,7 +110,15 @@ impl Drive for AccountDrive {
     }
 
     fn list(&self, folder: Id) -> Box<dyn Lister> {
-        Box::new(self.account.list(folder))
+        Box::new(self.account.list(folder).noting(&self.thumbnails))
+    }
+
+    fn thumbnail(&self, file: &Entry) -> Option<String> {
+        self.thumbnails.address(file.id, &file.name)
+    }
+
+    fn has_thumbnail(&self, file: &Entry) -> bool {
+        self.thumbnails.has(file.id)
     }
 
     fn list_added<'a>(&'a self, folder: Id, known: &'a [Entry]) -> DriveFuture<'a, Option<Vec<Entry>>> {

@@ -75,6 +75,14 @@ pub struct Row {
         deserialize_with = "lenient::opt_int"
     )]
     pub parent: Option<i64>,
+    /// Address of a small picture of it, for pictures and films in listings; else empty. No download link.
+    #[serde(
+        default,
+        rename = "DownloadUrl",
+        alias = "downloadUrl",
+        deserialize_with = "lenient::text"
+    )]
+    pub thumbnail: String,
     /// In the recycle bin.
     #[serde(
         default,

@@ -17,6 +17,8 @@ const button = (text, act) => make("button", { type: "button", textContent: text
 const link = row => new URL(row.querySelector("a").getAttribute("href"), location.origin + location.pathname);
 // From the address: what is shown has no control characters.
 const name = row => decodeURIComponent(link(row).pathname.replace(/\/$/, "").replace(/.*\//, ""));
+// Where 123pan's small picture does not come, the icon does.
+page.addEventListener("error", event => event.target.tagName === "IMG" && event.target.remove(), true);
 const rows = () => [...document.querySelectorAll("#rows tbody tr")].filter(row => row.className && row.className !== "u");
 
 const dialog = (title, ...inside) => {

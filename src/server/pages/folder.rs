@@ -4,6 +4,8 @@
 //! out chunk by chunk, and a listing that fails breaks the transfer. It works without its script; what needs the script is
 //! hidden until it runs.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use http::Response;
 
@@ -15,10 +17,10 @@ use crate::dav::date::{Civil, is_known};
 use crate::dav::encode::href_segment;
 use crate::dav::frames::{Frames, Render, Source};
 use crate::drive::{Entry, Error};
-use crate::tree::{Resource, Tree, TreePath};
+use crate::tree::{Mount, Resource, Tree, TreePath};
 
 /// How a folder was asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct View<'a> {
     /// The path as the user sees it, for the heading.
     pub shown: &'a TreePath,
@@ -30,6 +32,8 @@ pub struct View<'a> {
     pub writable: bool,
     /// The language of the page.
     pub language: Language,
+    /// What the folder belongs to.
+    pub mount: Option<Arc<Mount>>,
 }
 
 /// The page of a folder.
@@ -45,7 +49,7 @@ where
     S::Chunk: Sync + 'static,
 {
     let members = Ordered::new(members, view.order).await?;
-    let (rows, head) = Rows::begin(view, members.order());
+    let (rows, head) = Rows::begin(&view, members.order());
     Ok(respond(Body::stream(Frames::new(
         members,
         rows,
@@ -62,11 +66,13 @@ struct Rows {
     /// Relative link to the root of the server.
     root: String,
     empty: bool,
+    /// Whose small pictures are shown.
+    mount: Option<Arc<Mount>>,
 }
 
 impl Rows {
     /// The renderer, and everything before the first row.
-    fn begin(view: View<'_>, order: Option<Order>) -> (Self, String) {
+    fn begin(view: &View<'_>, order: Option<Order>) -> (Self, String) {
         let words = view.language.words();
         let last = view.url_path.rsplit('/').next().unwrap_or_default();
         let base = own_segment(last);
@@ -102,6 +108,7 @@ impl Rows {
             base,
             root: if depth == 0 { "./".to_owned() } else { up(depth) },
             empty: true,
+            mount: view.mount.clone(),
         };
         (rows, page)
     }
@@ -207,7 +214,21 @@ impl Render for Rows {
         out.extend_from_slice(&self.base);
         href_segment(&entry.name, out);
         out.extend_from_slice(slash);
-        out.extend_from_slice(b"\"><bdi>");
+        out.extend_from_slice(b"\">");
+        if self
+            .mount
+            .as_ref()
+            .is_some_and(|mount| mount.drive.has_thumbnail(entry))
+        {
+            // What it shows is said by the name behind it.
+            out.extend_from_slice(b"<img src=\"");
+            out.extend_from_slice(&self.base);
+            href_segment(&entry.name, out);
+            out.extend_from_slice(b"?");
+            out.extend_from_slice(super::thumbnail::QUERY.as_bytes());
+            out.extend_from_slice(b"\" alt=\"\" loading=\"lazy\" width=\"40\" height=\"40\">");
+        }
+        out.extend_from_slice(b"<bdi>");
         escape(&entry.name, out);
         out.extend_from_slice(b"</bdi></a></td><td>");
         if let Some(size) = entry.size

@@ -13,6 +13,7 @@ mod status_words;
 mod subtitle;
 #[cfg(test)]
 mod tests;
+mod thumbnail;
 mod words;
 
 use std::sync::LazyLock;
@@ -31,6 +32,7 @@ use crate::body::Body;
 pub use folder::{View, folder};
 pub use order::Order;
 pub use subtitle::subtitle;
+pub use thumbnail::thumbnail;
 pub use words::Language;
 
 /// The style of all pages.
@@ -53,7 +55,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}' 'sha256-{}'; img-src data:; \
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}' 'sha256-{}'; img-src 'self' data:; \
          media-src 'self' http: https:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         hash(STYLE),
         hash(SCRIPT),

@@ -36,6 +36,7 @@ fn view<'a>(shown: &'a TreePath, url_path: &'a str) -> View<'a> {
         order: None,
         writable: false,
         language: Language::English,
+        mount: None,
     }
 }
 

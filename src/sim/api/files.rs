@@ -7,6 +7,7 @@ use crate::sim::faults::FaultKind;
 use crate::sim::http::{Answer, Call, field, int, list as items, lock, not_found, number, ok, refused, text};
 use crate::sim::options::PageRows;
 use crate::sim::store::{Node, ROOT, sort};
+use crate::sim::thumbnail;
 
 /// Most rows of a page that `limit` can ask for.
 const LIMIT: usize = 100;
@@ -117,7 +118,7 @@ impl Page {
             _ => {}
         }
         Page {
-            rows: shown.into_iter().map(Node::row).collect(),
+            rows: shown.into_iter().map(|node| thumbnail::row(call, node)).collect(),
             number,
             total,
             next,
