@@ -427,6 +427,9 @@ fn paid_links(section: &mut Section<'_>) -> Option<PaidLinks> {
     is_direct.then_some(links)
 }
 
+/// Longer, a signature is as good as none.
+const LONGEST_VALID: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
 /// How long a signed direct link is good.
 fn valid_for(section: &mut Section<'_>) -> Duration {
     let valid_for = section.duration("valid_for");
@@ -434,6 +437,12 @@ fn valid_for(section: &mut Section<'_>) -> Duration {
         section.problem(
             "valid_for",
             "links would never be valid; expected one second or more",
+        );
+    }
+    if valid_for.is_some_and(|valid| valid > LONGEST_VALID) {
+        section.problem(
+            "valid_for",
+            "links would be open for ever; expected ten years or less",
         );
     }
     valid_for.unwrap_or(Duration::from_secs(30 * 60))

@@ -2,7 +2,7 @@
 //!
 //! HTTP/1.1 only: measured at twice the speed of HTTP/2 for large bodies. Two clients, because speed and
 //! memory pull apart: the *wide* one reads with large buffers and serves the first streams, the *narrow* one
-//! reads 24 KiB at a time, so that a thousand slow readers fit into little memory.
+//! reads 20 KiB at a time, so that a thousand slow readers fit into little memory.
 //!
 //! A request carries `Range`, `Referer` and whatever else the link demands, our own `User-Agent` and `Accept`; nothing
 //! of the client's: neither credentials nor cookies nor conditions. Redirects are followed by hand, a few.
@@ -36,8 +36,10 @@ use crate::metrics::waited::waiting;
 
 /// Streams that read with large buffers (about 1.2 MB each when the client is slow).
 const WIDE_STREAMS: usize = 16;
+/// Memory of all downloads over several connections, in KiB: further ones use one connection.
+const WINDOWS: u32 = 256 * 1024;
 /// Read buffer of all further streams.
-const NARROW_BUFFER: usize = 24 * 1024;
+const NARROW_BUFFER: usize = 20 * 1024;
 /// Redirects followed for one request (direct links, API page 9.3).
 const MAX_HOPS: usize = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,6 +68,7 @@ pub struct Cdn {
     wide: HyperClient,
     narrow: HyperClient,
     wide_streams: Arc<Semaphore>,
+    windows: Arc<Semaphore>,
     /// How long the head of an answer may take.
     head_timeout: Duration,
     through_proxy: bool,
@@ -73,7 +76,10 @@ pub struct Cdn {
 
 /// Which client a transfer uses, from its first request to its last. Free again when dropped.
 #[derive(Debug)]
-pub struct Lane(Option<OwnedSemaphorePermit>);
+pub struct Lane {
+    wide: bool,
+    _permit: Option<OwnedSemaphorePermit>,
+}
 
 /// One request to the CDN. Has no `Debug`, because of the URL.
 #[derive(Clone, Copy)]
@@ -95,9 +101,8 @@ impl Cdn {
     /// # Errors
     /// `Unsupported` if the TLS library refuses its own defaults, or the proxy's address is none.
     pub fn new(head_timeout: Duration, outbound: Option<&Outbound>) -> Result<Self, Error> {
-        let tls = tls().map_err(|error| {
-            Error::new(ErrorKind::Unsupported, "TLS cannot be used.").with_source(error)
-        })?;
+        let tls = tls()
+            .map_err(|error| Error::new(ErrorKind::Unsupported, "TLS cannot be used.").with_source(error))?;
         let connector = || {
             let mut http = HttpConnector::new();
             http.enforce_http(false);
@@ -129,6 +134,7 @@ impl Cdn {
                 .http1_read_buf_exact_size(NARROW_BUFFER)
                 .build(connector()?),
             wide_streams: Arc::new(Semaphore::new(WIDE_STREAMS)),
+            windows: Arc::new(Semaphore::new(WINDOWS as usize)),
             head_timeout,
             through_proxy: outbound.is_some(),
         })
@@ -136,12 +142,32 @@ impl Cdn {
 
     /// A lane for a transfer: wide while there is room.
     pub fn lane(&self) -> Lane {
-        Lane(Arc::clone(&self.wide_streams).try_acquire_owned().ok())
+        let permit = Arc::clone(&self.wide_streams).try_acquire_owned().ok();
+        Lane {
+            wide: permit.is_some(),
+            _permit: permit,
+        }
     }
 
-    /// The narrow lane: for one of many connections.
+    /// The narrow lane: for what is small.
     pub fn narrow(&self) -> Lane {
-        Lane(None)
+        Lane {
+            wide: false,
+            _permit: None,
+        }
+    }
+
+    /// A lane for a download over several connections that keeps up to `window` bytes; `None` where others keep so much
+    /// already that there is no room.
+    pub fn several(&self, window: u64) -> Option<Lane> {
+        let room = u32::try_from(window.div_ceil(1024))
+            .unwrap_or(WINDOWS)
+            .min(WINDOWS);
+        let permit = Arc::clone(&self.windows).try_acquire_many_owned(room).ok()?;
+        Some(Lane {
+            wide: false,
+            _permit: Some(permit),
+        })
     }
 
     /// Sends a GET and returns the first answer that is not a redirect, whatever its status.
@@ -218,11 +244,7 @@ impl Cdn {
                 headers.insert(name, value);
             }
         }
-        let client = if lane.0.is_some() {
-            &self.wide
-        } else {
-            &self.narrow
-        };
+        let client = if lane.wide { &self.wide } else { &self.narrow };
         self.request(client, request).await
     }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use http::HeaderName;
-use http::header::{ACCEPT, HeaderMap, USER_AGENT};
+use http::header::{ACCEPT, FORWARDED, HeaderMap, USER_AGENT, VIA};
 use http::request::Parts;
 
 use super::recent::Recent;
@@ -20,6 +20,9 @@ const CAME_BACK: Duration = Duration::from_secs(5);
 const REMEMBERED: Duration = Duration::from_secs(3600);
 /// 302s and clients remembered at the most.
 const CLIENTS: usize = 1024;
+
+/// What reverse proxies add. The server takes them away where it knows the proxy, and with it the client.
+const FORWARDS: [HeaderName; 3] = [FORWARDED, VIA, HeaderName::from_static("x-forwarded-for")];
 
 /// What a client does with a 302.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +85,8 @@ pub struct Client<'a> {
     pub peer: IpAddr,
     /// Whether it came by https.
     pub https: bool,
+    /// The address is that of a reverse proxy that nobody has told us to trust: where the client is, is not known.
+    pub behind: bool,
 }
 
 /// What 302s have taught.
@@ -104,7 +109,13 @@ impl<'a> Client<'a> {
             habit,
             peer,
             https,
+            behind: FORWARDS.iter().any(|name| request.headers.contains_key(name)),
         }
+    }
+
+    /// Whether a link that 123pan gave to our address works from its own: see [`shares_our_network`].
+    pub fn shares_our_network(&self) -> bool {
+        !self.behind && shares_our_network(self.peer)
     }
 
     /// How long a link should live that is handed to this client.
@@ -153,7 +164,7 @@ impl Lessons {
 
 /// Whether a client of this address leaves for the internet where we do: this machine, the local network, a
 /// VPN or carrier-grade NAT (RFC 1918, 4193, 6598, 3927, 4291).
-pub fn shares_our_network(peer: IpAddr) -> bool {
+fn shares_our_network(peer: IpAddr) -> bool {
     match peer.to_canonical() {
         IpAddr::V4(v4) => {
             let [a, b, ..] = v4.octets();
@@ -201,6 +212,7 @@ mod tests {
             habit: habit(agent),
             peer: peer.parse().unwrap(),
             https: false,
+            behind: false,
         }
     }
 
@@ -242,6 +254,21 @@ mod tests {
         let of = |accept| Client::of(&request(accept), Ipv4Addr::LOCALHOST.into(), false).habit;
         assert_eq!(of("text/html,*/*"), Habit::Browser);
         assert_eq!(of("*/*"), Habit::Unknown);
+    }
+
+    #[test]
+    fn where_a_client_behind_an_unknown_proxy_is_nobody_knows() {
+        for (header, ours) in [
+            ("x-request-id", true),
+            ("x-forwarded-for", false),
+            ("via", false),
+            ("forwarded", false),
+        ] {
+            let request = http::Request::builder().header(header, "x").body(()).unwrap();
+            let request = request.into_parts().0;
+            let client = Client::of(&request, Ipv4Addr::LOCALHOST.into(), false);
+            assert_eq!(client.shares_our_network(), ours, "{header}");
+        }
     }
 
     #[test]

@@ -10,12 +10,12 @@ use http::header::HeaderValue;
 
 use super::Engine;
 use super::budget::{Account, Meter};
-use super::cdn::Cdn;
+use super::cdn::{Cdn, Lane};
 use super::count::Counts;
 use super::memory::Memory;
 use super::multipart::Multipart;
 use super::parallel::{Parallel, Plan};
-use super::proxy::{Outage, Transfer, changed, give_up};
+use super::proxy::{LONGEST_ASKED, Outage, Transfer, changed, give_up};
 use super::range::{ByteRange, Spec};
 use super::referer::Referers;
 use super::remembered::Remembered;
@@ -62,14 +62,21 @@ impl Opener {
     /// # Errors
     /// See [`Source::open`].
     pub async fn open(&self, mut want: Want) -> Result<Stream, Refused> {
-        let plan = self.plan(&want);
+        let several = self.plan(&want).and_then(|(plan, range)| {
+            let lane = self.cdn.several(plan.window())?;
+            Some((plan, range, lane))
+        });
+        let (plan, lane) = match several {
+            Some((plan, range, lane)) => (Some((plan, range)), lane),
+            None => (None, self.cdn.lane()),
+        };
         if let Some((plan, range)) = plan {
             // The first range is short, so that the others begin soon.
             let last = range.first + self.limits.part - 1;
             want.spec = Some(Spec::From(range.first, Some(last.min(range.last))));
             tracing::debug!(mount = %self.mount, connections = plan.connections(), "a download over several connections");
         }
-        let source = self.source(plan.is_some());
+        let source = self.source(lane);
         let mut opened = source.open(want).await?;
         let etag = opened.etag.clone();
         if !self.is_same(etag.as_ref()) {
@@ -111,7 +118,11 @@ impl Opener {
             }
             tracing::debug!(mount = %self.mount, "a download waits: {error}");
             tries += 1;
-            tokio::time::sleep(self.limits.pause_before(tries, Duration::ZERO)).await;
+            let asked = match error.retry() {
+                Retry::After(pause) => pause.min(LONGEST_ASKED),
+                _ => Duration::ZERO,
+            };
+            tokio::time::sleep(self.limits.pause_before(tries, asked)).await;
         }
     }
 
@@ -135,13 +146,9 @@ impl Opener {
         self.limits.follow
     }
 
-    fn source(&self, narrow: bool) -> Source {
+    fn source(&self, lane: Lane) -> Source {
         Source {
-            lane: if narrow {
-                self.cdn.narrow()
-            } else {
-                self.cdn.lane()
-            },
+            lane,
             cdn: Arc::clone(&self.cdn),
             links: Arc::clone(&self.links),
             referers: Arc::clone(&self.referers),

@@ -197,20 +197,26 @@ impl Delivery {
         Some((account.used(SystemTime::now()), budget))
     }
 
-    /// Answers `POST /api/fs/link`, by which a proxy of the OpenList family asks for a link:
-    /// `authorization` is the raw header, which must be the `proxy_secret` of the file's mount.
-    pub async fn fs_link(&self, authorization: Option<&str>, body: Bytes) -> Response<Body> {
-        let token = authorization.unwrap_or_default();
-        let mounts = || self.tree.mounts().iter().map(|mount| &**mount);
-        if !mounts().any(|mount| proxy_url::hands_out(&mount.settings.delivery)) {
-            return proxy_url::refused(&Error::new(
-                ErrorKind::NotFound,
-                "No mount here has the strategy proxy-url.",
-            ));
-        }
-        if !proxy_url::opens_any(mounts(), token) {
+    /// Whether this is the `proxy_secret` of some mount with strategy proxy-url.
+    pub fn knows_worker(&self, token: &str) -> bool {
+        proxy_url::opens_any(self.tree.mounts().iter().map(|mount| &**mount), token)
+    }
+
+    /// The answer to a worker whose secret nobody knows.
+    pub fn unknown_worker(&self) -> Response<Body> {
+        let mut mounts = self.tree.mounts().iter();
+        if mounts.any(|mount| proxy_url::hands_out(&mount.settings.delivery)) {
             return proxy_url::unauthorized();
         }
+        proxy_url::refused(&Error::new(
+            ErrorKind::NotFound,
+            "No mount here has the strategy proxy-url.",
+        ))
+    }
+
+    /// Answers `POST /api/fs/link`, by which a proxy of the OpenList family that [is known](Self::knows_worker) asks for a link:
+    /// `token` is the raw `Authorization`, which must be the `proxy_secret` of the file's mount.
+    pub async fn fs_link(&self, token: &str, body: Bytes) -> Response<Body> {
         let link = async {
             let asked = proxy_url::asked(&body)?;
             let file = self.tree.resolve(&asked.path).await?;
@@ -351,6 +357,7 @@ impl Engine {
             counts: &Counts::of(&self.metrics, &mount.settings.path),
         };
         let (way, why) = strategy::decide(&case, &self.experience).await?;
+        tracing::debug!(file = %resource.path, agent = client.agent, delivery = way.strategy().name(), "delivery decided: {why}");
         let now = SystemTime::now();
         let at = &mount.settings.path;
         let (strategy, mut response) = match way {
@@ -397,7 +404,6 @@ impl Engine {
         };
         delivered(&self.metrics, at, strategy, elsewhere);
         let name = strategy.name();
-        tracing::debug!(file = %resource.path, agent = client.agent, delivery = name, "delivery decided: {why}");
         response
             .headers_mut()
             .insert(DELIVERY, HeaderValue::from_static(name));

@@ -100,7 +100,13 @@ impl Transfer {
     fn take(&mut self, data: Bytes) -> Option<Bytes> {
         self.waiting_since = None;
         self.down.is_over();
-        let data = cut(data, &mut self.skip, self.end - self.next)?;
+        let before = self.skip;
+        let data = cut(data, &mut self.skip, self.end - self.next);
+        if let Some(meter) = &mut self.meter {
+            // What is thrown away was paid for too.
+            meter.count(before - self.skip);
+        }
+        let data = data?;
         self.next += data.len() as u64;
         if self.next - self.resumed_at >= PROGRESS {
             self.resumes = 0;
@@ -174,6 +180,9 @@ impl Transfer {
                 {
                     return Err(self.give_up(changed()));
                 }
+                if self.etag.is_none() {
+                    self.etag = opened.etag;
+                }
                 self.skip = opened.skip;
                 self.state = State::Streaming(opened.body);
                 Ok(())
@@ -218,9 +227,9 @@ pub fn give_up(mount: &str, at: u64, end: u64, error: Error) -> io::Error {
     io::Error::other(error)
 }
 
-/// A part has another entity tag than those before.
+/// A part has another entity tag than those before. The same answer cannot go on, whatever the CDN says next.
 pub fn changed() -> Error {
-    Error::new(ErrorKind::Nonsense, "The file changed while it was downloaded.")
+    Error::new(ErrorKind::Nonsense, "The file changed while it was downloaded.").with_retry(Retry::Never)
 }
 
 /// The CDN says that there are no such bytes.

@@ -3,6 +3,7 @@
 //! The oldest entry goes when there is no room; an entry counts only while it is young enough for the one
 //! who asks. The maps are short (hundreds), so that one lock is enough.
 
+use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,7 +37,10 @@ impl<K: Hash + Eq + Clone, V: Clone> Recent<K, V> {
     }
 
     /// The value of a key and its age.
-    pub fn get(&self, key: &K) -> Option<(V, Duration)> {
+    pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<(V, Duration)>
+    where
+        K: Borrow<Q>,
+    {
         let inner = self.lock();
         let (value, at) = inner.by_key.get(key)?;
         Some((value.clone(), at.elapsed()))

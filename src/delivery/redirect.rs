@@ -10,6 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, EXPIRES, HeaderValue, LOCATION
 use http::{Response, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+use super::representation::in_calendar;
 use crate::body::Body;
 use crate::drive::{Error, ErrorKind};
 
@@ -61,10 +62,12 @@ pub fn found(url: &str, until: SystemTime, now: SystemTime) -> Result<Response<B
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     let control = format!("private, max-age={}", keep.as_secs());
-    for (name, value) in [
-        (CACHE_CONTROL, control),
-        (EXPIRES, httpdate::fmt_http_date(now + keep)),
-    ] {
+    let expires = now.checked_add(keep).filter(|&time| in_calendar(time));
+    let expires = expires.map(httpdate::fmt_http_date).unwrap_or_default();
+    for (name, value) in [(CACHE_CONTROL, control), (EXPIRES, expires)] {
+        if value.is_empty() {
+            continue;
+        }
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);
         }

@@ -19,6 +19,11 @@ const FREE_FOR: Duration = Duration::from_secs(6 * 3600);
 /// How long a probe counts that was refused or failed.
 const BOUND_FOR: Duration = Duration::from_secs(10 * 60);
 
+/// Links remembered at the most that were refused as soon as they were made.
+const LINKS: usize = 256;
+/// How long such a link rests: after two refused links a third one would be refused too.
+const REST: Duration = Duration::from_secs(60);
+
 /// Mount path and CDN host.
 type Place = (String, String);
 
@@ -27,6 +32,8 @@ type Place = (String, String);
 pub struct Referers {
     worked: Recent<String, String>,
     free: Recent<Place, Arc<OnceCell<bool>>>,
+    /// By URL.
+    resting: Recent<String, ()>,
 }
 
 impl Referers {
@@ -35,6 +42,7 @@ impl Referers {
         Self {
             worked: Recent::new(HOSTS),
             free: Recent::new(HOSTS),
+            resting: Recent::new(LINKS),
         }
     }
 
@@ -45,7 +53,7 @@ impl Referers {
             0 => order.push(None),
             1 => {}
             _ => {
-                if let Some((worked, _)) = self.worked.get(&host(link.expose()).to_owned())
+                if let Some((worked, _)) = self.worked.get(host(link.expose()))
                     && let Some(at) = order.iter().position(|referer| *referer == Some(&*worked))
                 {
                     order[..=at].rotate_right(1);
@@ -61,7 +69,11 @@ impl Referers {
             return;
         };
         let host = host(link.expose()).to_owned();
-        if self.worked.get(&host).is_none_or(|(worked, _)| worked != referer) {
+        if self
+            .worked
+            .get(&*host)
+            .is_none_or(|(worked, _)| worked != referer)
+        {
             self.worked.insert(host, referer.to_owned());
         }
     }
@@ -82,6 +94,18 @@ impl Referers {
         let place = (mount.to_owned(), host(link.expose()).to_owned());
         let cell = self.free.get_or_insert(&place, still_counts, Arc::default);
         *cell.get_or_init(probe).await
+    }
+
+    /// A link was refused that had just been made in place of a refused one; how long it rests now.
+    pub fn refused_fresh(&self, link: &Link) -> Duration {
+        self.resting.insert(link.expose().to_owned(), ());
+        REST
+    }
+
+    /// How long this link, so refused lately, rests still: 123pan is not asked for another meanwhile.
+    pub fn rests(&self, link: &Link) -> Option<Duration> {
+        let ((), age) = self.resting.get(link.expose())?;
+        REST.checked_sub(age).filter(|left| !left.is_zero())
     }
 
     /// A link was refused: what the probe found counts no longer.

@@ -20,7 +20,7 @@ use super::proxy::shorter;
 use super::range::{ByteRange, Spec};
 use super::upstream::{Refused, Want};
 use crate::body::Frames;
-use crate::drive::{Error, ErrorKind, Link};
+use crate::drive::{Error, ErrorKind, Link, Retry};
 
 /// The body of a range of a file.
 pub struct Remembered {
@@ -177,6 +177,10 @@ impl HttpBody for Remembered {
                             Refused::Unsatisfiable(_) => shorter(),
                             Refused::Failed(error) => error,
                         };
+                        if let Some(memory) = this.memory.take_if(|_| error.retry() == Retry::Never) {
+                            // What it holds may be of a version that the CDN has no more: the next reader begins anew.
+                            memory.forget();
+                        }
                         let error = this.opener.give_up(this.next, this.end, error);
                         return this.fail(error);
                     }

@@ -122,8 +122,8 @@ impl Representation {
     }
 }
 
-/// HTTP dates have four digits for the year, and the formatter panics beyond.
-fn in_calendar(time: SystemTime) -> bool {
+/// Whether a time can be said as an HTTP date: those have four digits for the year, and the formatter panics beyond.
+pub fn in_calendar(time: SystemTime) -> bool {
     const YEAR_10000: u64 = 253_402_300_800;
     time.duration_since(UNIX_EPOCH)
         .is_ok_and(|d| d.as_secs() < YEAR_10000)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::cdn::Cdns;
-use super::client::{Client, Habit, Lessons, shares_our_network};
+use super::client::{Client, Habit, Lessons};
 use super::count::Counts;
 use super::redirect::{TOO_SHORT, remaining};
 use super::referer::Referers;
@@ -61,6 +61,17 @@ pub enum Way {
     Proxy(Option<Arc<Link>>),
     /// 302 to the configured proxy.
     ProxyUrl,
+}
+
+impl Way {
+    /// What it is called.
+    pub fn strategy(&self) -> Strategy {
+        match self {
+            Self::Redirect(_) => Strategy::Redirect,
+            Self::Proxy(_) => Strategy::Proxy,
+            Self::ProxyUrl => Strategy::ProxyUrl,
+        }
+    }
 }
 
 /// Decides one case, with the reason for the log.
@@ -160,7 +171,7 @@ fn against_link(client: &Client<'_>, link: &Link, now: SystemTime) -> Option<&'s
         if client.habit == Habit::SendsReferer {
             return Some("the client sends a Referer");
         }
-        if !shares_our_network(client.peer) {
+        if !client.shares_our_network() {
             return Some("the client is in another network");
         }
     }
@@ -189,6 +200,7 @@ mod tests {
             habit: super::super::client::habit(agent),
             peer: peer.parse().unwrap(),
             https: false,
+            behind: false,
         }
     }
 

@@ -29,8 +29,8 @@ const PEEK: usize = 4096;
 const PEEK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pauses between resumptions double up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// After two refused links a third one would be refused too.
-const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+/// How long the probe of a link may take: a client waits for the answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The future of [`Links::link`]; it borrows nothing, because a body asks for links too.
 pub type LinkFuture = Pin<Box<dyn Future<Output = Result<Arc<Link>, Error>> + Send>>;
@@ -80,7 +80,8 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            stall: Duration::from_secs(30),
+            // Below the 20 s after which Kodi gives up by itself (its curllowspeedtime).
+            stall: Duration::from_secs(15),
             resumes: 5,
             pause: Duration::from_millis(200),
             outage: Duration::from_secs(90),
@@ -203,13 +204,12 @@ impl Source {
             self.referers.refused(&self.mount, &link);
             self.counts.refusals.inc();
             tracing::debug!(mount = %self.mount, link = %link.loggable(), renewed, "the CDN refused a link: {why}");
+            if let Some(pause) = self.referers.rests(&link) {
+                return Err(refused_fresh(&why, pause).into());
+            }
             if renewed {
-                return Err(Error::new(
-                    ErrorKind::Nonsense,
-                    format!("123pan's CDN refused a fresh download link ({why}); try again later."),
-                )
-                .with_retry(Retry::After(REFUSED_PAUSE))
-                .into());
+                let pause = self.referers.refused_fresh(&link);
+                return Err(refused_fresh(&why, pause).into());
             }
             renewed = true;
             let wish = LinkWish {
@@ -221,6 +221,7 @@ impl Source {
     }
 
     async fn try_link(&self, link: &Link, range: Option<&str>, want: &Want) -> Verdict {
+        let mut last = Verdict::WrongReferer;
         for referer in self.referers.order(link) {
             let ask = Ask {
                 url: link.expose(),
@@ -234,7 +235,9 @@ impl Source {
                 Err(error) => Verdict::Wrong(error),
             };
             match verdict {
-                Verdict::WrongReferer => {}
+                Verdict::WrongReferer => last = verdict,
+                // A page or a film about theft in place of the file is a way to refuse a Referer too.
+                Verdict::Wrong(ref error) if error.kind() == ErrorKind::Nonsense => last = verdict,
                 verdict => {
                     if matches!(verdict, Verdict::Opened(_)) {
                         self.referers.note(link, referer);
@@ -243,7 +246,7 @@ impl Source {
                 }
             }
         }
-        Verdict::WrongReferer
+        last
     }
 }
 
@@ -276,13 +279,26 @@ pub async fn probe(cdn: &Cdn, link: &Link, size: Option<u64>) -> Probe {
         size,
         link: None,
     };
-    let Ok(response) = cdn.get(&cdn.lane(), ask).await else {
-        return Probe::Unreachable;
+    let lane = cdn.lane();
+    let asked = async {
+        let Ok(response) = cdn.get(&lane, ask).await else {
+            return Probe::Unreachable;
+        };
+        match judge(response, &want, "").await {
+            Verdict::Opened(_) => Probe::Works,
+            _ => Probe::Refused,
+        }
     };
-    match judge(response, &want, "").await {
-        Verdict::Opened(_) => Probe::Works,
-        _ => Probe::Refused,
-    }
+    let asked = tokio::time::timeout(PROBE_TIMEOUT, asked).await;
+    asked.unwrap_or(Probe::Unreachable)
+}
+
+fn refused_fresh(why: &str, pause: Duration) -> Error {
+    Error::new(
+        ErrorKind::Nonsense,
+        format!("123pan's CDN refused a fresh download link ({why}); try again later."),
+    )
+    .with_retry(Retry::After(pause))
 }
 
 async fn judge(response: Response<Incoming>, want: &Want, media_type: &str) -> Verdict {

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
-use http::header::FORWARDED;
+use http::header::{FORWARDED, VIA};
 
 use super::service::Peer;
 use crate::config::Network;
@@ -32,12 +32,21 @@ impl Trusted {
         self.0.iter().any(|network| network.contains(address))
     }
 
-    /// Where a request really comes from. The port is 0 where no header tells it.
-    pub(super) fn client(&self, peer: Peer, headers: &HeaderMap) -> Peer {
-        let mut client = peer;
+    /// Where a request really comes from. The port is 0 where no header tells it. What is answered for by that is taken
+    /// away: headers that stay say that there is a proxy which nobody knows.
+    pub(super) fn client(&self, peer: Peer, headers: &mut HeaderMap) -> Peer {
         if !self.has(peer.address.ip()) {
-            return client;
+            return peer;
         }
+        let client = self.told(peer, headers);
+        for name in ["x-forwarded-for", FORWARDED.as_str(), VIA.as_str()] {
+            headers.remove(name);
+        }
+        client
+    }
+
+    fn told(&self, peer: Peer, headers: &HeaderMap) -> Peer {
+        let mut client = peer;
         for step in way(headers).into_iter().rev() {
             // "unknown" and names that a proxy hides addresses behind: it is the last that we know.
             let Some(address) = step.address else { break };
@@ -126,7 +135,7 @@ mod tests {
             address: SocketAddr::new(from.parse().unwrap(), 9),
             tls: false,
         };
-        let client = Trusted::new(trusted.to_vec()).client(peer, &map);
+        let client = Trusted::new(trusted.to_vec()).client(peer, &mut map);
         (client.address.ip().to_string(), client.tls)
     }
 

@@ -215,9 +215,9 @@ async fn connection<S>(
         service_fn(move |request| {
             let (service, busy) = (service.clone(), place.busy());
             // hyper keeps room for it as long as the connection lives, which thousands of idle ones would pay for.
-            Box::pin(async move {
-                Ok::<_, std::convert::Infallible>(service.answer(request, peer, busy).await)
-            })
+            Box::pin(
+                async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer, busy).await) },
+            )
         }),
     );
     let ended = tokio::select! {

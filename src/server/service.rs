@@ -39,6 +39,8 @@ use crate::tree::{Mount, PathError, Tree, TreePath};
 
 /// Bytes of a worker's question at the most.
 const WORKER_BODY: usize = 16 * 1024;
+/// How long it may take to come.
+const WORKER_TIME: Duration = Duration::from_secs(10);
 
 /// Pause between two looks at what was counted against budgets.
 const COUNTS_EVERY: Duration = Duration::from_secs(3);
@@ -153,11 +155,11 @@ impl Service {
     /// Answers a request.
     pub(super) async fn answer(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         peer: Peer,
         busy: Busy,
     ) -> Response<Logged> {
-        let peer = self.trusted.client(peer, request.headers());
+        let peer = self.trusted.client(peer, request.headers_mut());
         let mut line = AccessLine::begin(&request, peer.address, busy, self.metrics.clone());
         let (waited, answering) = counting(self.route(request, peer, &mut line));
         let mut response = answering.await;
@@ -196,7 +198,7 @@ impl Service {
             // Says nothing that a stranger may not know: no path is looked up.
             self.anybody()
         } else if request.method() == Method::POST && path.segments().eq(["api", "fs", "link"]) {
-            return self.fs_link(request).await;
+            return self.fs_link(request, peer).await;
         } else if own && self.secret.is_known_to(request.headers()) {
             self.owner()
         } else {
@@ -309,15 +311,20 @@ impl Service {
         pages::folder(&self.tree, &resource, view).await
     }
 
-    async fn fs_link(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn fs_link(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let token = head
-            .headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        match Limited::new(body, WORKER_BODY).collect().await {
-            Ok(body) => self.delivery.fs_link(token, body.to_bytes()).await,
-            Err(_) => answer::sentence(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
+        let token = head.headers.get(AUTHORIZATION);
+        let token = token.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let known = || self.delivery.knows_worker(token);
+        match self.auth.takes(peer.address.ip(), known).await {
+            Ok(true) => {}
+            Ok(false) => return self.delivery.unknown_worker(),
+            Err(wait) => return self.refuse(auth::Refused::TooMany(wait), peer.tls),
+        }
+        match tokio::time::timeout(WORKER_TIME, Limited::new(body, WORKER_BODY).collect()).await {
+            Ok(Ok(body)) => self.delivery.fs_link(token, body.to_bytes()).await,
+            Ok(Err(_)) => answer::sentence(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."),
+            Err(_) => answer::sentence(StatusCode::REQUEST_TIMEOUT, "The body did not come in time."),
         }
     }
 

@@ -23,7 +23,9 @@ async fn cdn() -> World {
         |cloud| {
             cloud.add_file("/film.bin", FILM);
         },
-        |cloud, dir| head(dir).replace("[server]\n", &tls) + &account(cloud, "/drive", "strategy = \"proxy\""),
+        |cloud, dir| {
+            head(dir).replace("[server]\n", &tls) + &account(cloud, "/drive", "strategy = \"proxy\"")
+        },
     )
     .await
 }

@@ -184,6 +184,11 @@ impl Memory {
         Look::Lead(self.lead(lead, at, end))
     }
 
+    /// Forgets what there is of the file.
+    pub fn forget(&self) {
+        self.blocks.lock().forget(&self.key);
+    }
+
     fn lead(&self, lead: u64, at: u64, end: u64) -> Lead {
         Lead {
             memory: self.clone(),

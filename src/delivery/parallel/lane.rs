@@ -29,8 +29,9 @@ pub struct Lane {
     pub at: u64,
     /// Position after the last one; another lane may take the rest away.
     pub until: u64,
-    /// Bytes of the stream still to throw away.
+    /// Bytes of the stream still to throw away, and those thrown away that nobody has counted yet.
     skip: u64,
+    thrown: u64,
     /// What it brought and nobody has yet: ends at `at`.
     chunk: BytesMut,
     resumes: u32,
@@ -76,6 +77,7 @@ impl Lane {
             at,
             until: at,
             skip: 0,
+            thrown: 0,
             chunk: BytesMut::new(),
             resumes: 0,
             resumed_at: at,
@@ -223,6 +225,11 @@ impl Lane {
         }
     }
 
+    /// Bytes thrown away since the last time: they were paid for too.
+    pub fn thrown(&mut self) -> u64 {
+        std::mem::take(&mut self.thrown)
+    }
+
     /// Whether no byte has come for this long although one was waited for.
     pub fn stalled(&self, now: Instant, limit: Duration) -> bool {
         self.waiting_since
@@ -256,7 +263,10 @@ impl Lane {
 
     fn take(&mut self, data: Bytes) -> Option<Bytes> {
         self.waiting_since = None;
-        let data = cut(data, &mut self.skip, self.until - self.at)?;
+        let before = self.skip;
+        let data = cut(data, &mut self.skip, self.until - self.at);
+        self.thrown += before - self.skip;
+        let data = data?;
         self.at += data.len() as u64;
         self.brought += data.len() as u64;
         self.last = Instant::now();

@@ -203,7 +203,7 @@ impl Parallel {
             Event::Data(at, data) => {
                 self.down.is_over();
                 if let Some(meter) = &mut self.meter {
-                    meter.count(data.len() as u64);
+                    meter.count(data.len() as u64 + self.lanes[index].thrown());
                 }
                 if at == self.next {
                     self.held.insert(at, data);

@@ -198,3 +198,46 @@ async fn a_stream_that_fails_after_what_is_remembered_breaks() {
         "{error}"
     );
 }
+
+/// Reads to the end or the error; how many right bytes came before that.
+async fn as_far_as_it_goes(world: &World) -> (usize, Option<String>) {
+    let size = world.resource.entry.size.unwrap() as usize;
+    let mut body = world.get(&[]).await.into_body();
+    let mut got = Vec::new();
+    let mut why = None;
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => got.extend_from_slice(&frame.into_data().unwrap()),
+            Err(error) => why = Some(error.to_string()),
+        }
+    }
+    assert!(bytes(size).starts_with(&got));
+    (got.len(), why)
+}
+
+#[tokio::test]
+async fn a_refusal_after_what_is_remembered_is_not_asked_about_again_and_again() {
+    let mut acts = vec![Act::Serve];
+    acts.extend(vec![Act::Say(403, "text/plain", "no"); 40]);
+    let mut world = world(12 * MIB, acts).await;
+    world.engine.limits.outage = Duration::from_millis(300);
+    part(&world, 0, 99_999).await;
+    let before = world.asked();
+    let reading = tokio::time::timeout(LIMITS.outage + Duration::from_secs(2), as_far_as_it_goes(&world));
+    // A refused fresh link asks for a pause longer than this test.
+    assert!(reading.await.is_err());
+    assert!(world.asked() - before <= 3, "{}", world.asked() - before);
+}
+
+#[tokio::test]
+async fn a_version_that_the_cdn_has_no_more_is_forgotten_at_once() {
+    let mut world = world(12 * MIB, [Act::Tagged("a")]).await;
+    world.engine.limits.outage = Duration::from_secs(90);
+    part(&world, 0, 99_999).await;
+    world.cdn.tag("b");
+    let reading = tokio::time::timeout(Duration::from_secs(10), as_far_as_it_goes(&world));
+    let (got, why) = reading.await.unwrap();
+    assert_eq!(got, 100_000);
+    assert!(why.unwrap().contains("changed"));
+    whole(&world).await;
+}

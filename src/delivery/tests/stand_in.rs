@@ -24,6 +24,8 @@ pub enum Act {
     Changed(&'static str),
     /// 200 with the whole file, whatever the range.
     IgnoreRange,
+    /// The same, with an `ETag`, but the connection closed after so many bytes of the body.
+    TaggedCut(&'static str, usize),
     /// An honest head, and the connection closed after so many bytes of the body.
     Cut(usize),
     /// The same with a reset in place of a proper end.
@@ -168,7 +170,7 @@ impl Shared {
             let answer = self.answer(&head, &act);
             let body = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
             match act {
-                Act::Cut(n) | Act::Reset(n) | Act::Stall(n) => {
+                Act::Cut(n) | Act::TaggedCut(_, n) | Act::Reset(n) | Act::Stall(n) => {
                     let end = answer.len().min(body + n);
                     stream.write_all(&answer[..end]).await?;
                 }
@@ -192,7 +194,7 @@ impl Shared {
                 }
             }
             match act {
-                Act::Cut(_) => return Ok(()),
+                Act::Cut(_) | Act::TaggedCut(..) => return Ok(()),
                 Act::Reset(_) => return stream.get_ref().set_zero_linger(),
                 Act::Stall(_) | Act::Silence => {
                     let end = stream.read(&mut [0]).await;
@@ -242,7 +244,7 @@ impl Shared {
                 end - 1
             ),
         };
-        if let Act::Tagged(tag) | Act::Changed(tag) = act {
+        if let Act::Tagged(tag) | Act::TaggedCut(tag, _) | Act::Changed(tag) = act {
             answer += &format!("ETag: {tag}\r\n");
         } else if let Some(tag) = *self.tag.lock().unwrap() {
             answer += &format!("ETag: {tag}\r\n");

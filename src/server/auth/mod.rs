@@ -241,6 +241,22 @@ impl Auth {
         challenges
     }
 
+    /// Whether a secret that is no user's is right, as `right` says: who gives wrong ones is slowed down as by wrong passwords.
+    ///
+    /// # Errors
+    /// The time to come back after.
+    pub async fn takes(&self, peer: IpAddr, right: impl FnOnce() -> bool) -> Result<bool, Duration> {
+        let peer = network(peer);
+        let attempt = self.addresses.wait(peer).await?;
+        let right = right();
+        if right {
+            self.addresses.forgive(peer);
+        } else {
+            attempt.punish();
+        }
+        Ok(right)
+    }
+
     async fn by_basic(&self, name: &str, password: String, peer: IpAddr) -> Result<usize, Refused> {
         let peer = network(peer);
         let address = peer.to_string();
