@@ -16,9 +16,10 @@ use super::call::{ANSWER_LIMIT, Caller};
 use super::envelope;
 use super::error::{Error, Reason};
 use super::http::{Client, HttpError, Request};
+use super::kept::Token;
 use super::lenient;
 use super::relay::{FinalLink, Relay};
-use super::token::Session;
+use super::token::{self, Session};
 use super::web::download::Addressed;
 use super::web::files::Row;
 use super::web::login;
@@ -74,7 +75,7 @@ fn end() -> i64 {
     END
 }
 
-/// Gets a token. At most 3 live at a time, more push old ones out, so it is kept (API page 8.1).
+/// Gets a token. At most 3 live at a time, more push old ones out, so it is kept, with its end (API page 8.1).
 ///
 /// # Errors
 /// [`Reason::PasswordRefused`] for every refusal that is not another known thing.
@@ -83,11 +84,13 @@ pub async fn access_token(
     endpoints: &Endpoints,
     id: &str,
     secret: &SecretString,
-) -> Result<SecretString, Error> {
+) -> Result<Token, Error> {
     #[derive(Deserialize)]
     struct Data {
         #[serde(default, rename = "accessToken", deserialize_with = "lenient::text")]
         token: String,
+        #[serde(default, rename = "expiredAt", deserialize_with = "lenient::time")]
+        until: i64,
     }
     let fail = |reason| Error::new(TOKEN_CALL, reason);
     let mut headers = identity();
@@ -109,7 +112,11 @@ pub async fn access_token(
     if data.token.is_empty() {
         return Err(fail(Reason::Nonsense("the answer has no token")));
     }
-    Ok(SecretString::from(data.token))
+    let token = Token {
+        secret: SecretString::from(data.token),
+        until: data.until,
+    };
+    Ok(token::lasting(token, endpoints.rate))
 }
 
 fn identity() -> HeaderMap {
