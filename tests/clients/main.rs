@@ -13,6 +13,7 @@ mod film;
 mod governor;
 mod gvfs;
 mod mounts;
+mod open_clients;
 mod players;
 mod program;
 mod rclone;

@@ -16,7 +16,7 @@ use super::upload::{make_room, slice_size};
 use crate::sim::content::{Blob, Content, hex, md5_hex};
 use crate::sim::faults::FaultKind;
 use crate::sim::form::{self, Form};
-use crate::sim::http::{Answer, Call, answer, int, lock, not_found, ok, refused, text};
+use crate::sim::http::{Answer, Call, answer, flag, int, lock, not_found, ok, refused, text};
 use crate::sim::store::{Node, Object, ROOT, Store, name_ok};
 
 /// Largest file, and the largest in a single request.
@@ -47,10 +47,17 @@ struct File {
     duplicate: i64,
 }
 
-/// The announced file, or why it is refused.
+/// The announced file, or why it is refused. With `containDir` the name is a path, whose folders are made.
 fn announced(call: &Call, body: &Value) -> Result<File, Box<Answer>> {
-    let name = text(body, "filename");
-    if !name_ok(name) {
+    let path = text(body, "filename").trim_start_matches('/');
+    let with_folders = flag(body, "containDir").unwrap_or(false);
+    let (folders, name) = path
+        .rsplit_once('/')
+        .filter(|_| with_folders)
+        .unwrap_or(("", path));
+    let mut folders: Vec<&str> = folders.split('/').collect();
+    folders.retain(|folder| !folder.is_empty());
+    if !name_ok(name) || !folders.iter().all(|folder| name_ok(folder)) {
         return Err(Box::new(refused(400, "文件名不合法")));
     }
     let etag = text(body, "etag").to_ascii_lowercase();
@@ -69,10 +76,16 @@ fn announced(call: &Call, body: &Value) -> Result<File, Box<Answer>> {
     if !(0..=2).contains(&duplicate) {
         return Err(Box::new(refused(400, "duplicate")));
     }
-    let parent = int(body, "parentFileID").unwrap_or(-1);
-    if parent != ROOT && lock(&call.cloud.store).folder(parent).is_none() {
+    let mut parent = int(body, "parentFileID").unwrap_or(-1);
+    let mut store = lock(&call.cloud.store);
+    if parent != ROOT && store.folder(parent).is_none() {
         return Err(Box::new(not_found()));
     }
+    for folder in folders {
+        let there = store.child(parent, folder).filter(|n| n.folder).map(|n| n.id);
+        parent = there.unwrap_or_else(|| store.insert(parent, folder, None).id);
+    }
+    drop(store);
     Ok(File {
         parent,
         name: name.to_owned(),
