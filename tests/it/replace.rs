@@ -45,8 +45,7 @@ async fn a_change_that_fails_puts_the_target_back() {
         let world = World::start(options(), fill, |cloud| {
             super::KIND.mount(cloud, "/drive", &format!("delete = \"{delete}\""))
         })
-        .await
-        .of(super::KIND);
+        .await;
         // The target's rename comes first, then the steps of the change itself.
         for (method, faults) in [
             ("MOVE", vec![Fault::once("move", fails())]),

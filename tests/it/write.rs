@@ -21,7 +21,6 @@ pub async fn world(mode: &str, fill: impl FnOnce(&Cloud)) -> World {
         super::KIND.mount(cloud, "/drive", "strategy = \"proxy\"")
     })
     .await
-    .of(super::KIND)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -429,9 +428,7 @@ async fn files_are_copied_from_a_share_into_the_drive() {
         super::KIND.mount(cloud, "/drive", "") + &crate::world::share(cloud, "/s", &key, "")
     };
     for instant in [true, false] {
-        let world = World::start_with(options(), sections, fill, mounts)
-            .await
-            .of(super::KIND);
+        let world = World::start_with(options(), sections, fill, mounts).await;
         // Without instant upload the bytes go through the spool.
         world.cloud.settings().instant_upload = instant;
         let copy = world
