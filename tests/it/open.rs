@@ -325,3 +325,34 @@ async fn a_direct_link_that_cannot_be_asked_for_is_an_error_and_not_another_link
     assert_eq!(answer.status(), 502);
     assert_eq!(world.calls("open_download_info"), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paid_link_is_signed_anew_before_it_ends_and_when_it_is_refused() {
+    let more =
+        "strategy = \"proxy\"\nlink = \"direct\"\nprivate_key = \"direct-private-key\"\nvalid_for = \"2s\"";
+    let fill = |cloud: &Cloud| {
+        cloud.add_file("/space/a.mkv", "film");
+        cloud.enable_direct("/space");
+        cloud.settings().direct_auth = DirectAuth::Decoded;
+    };
+    // What was read is not remembered.
+    let world = World::start_with(options(), "[cache]\nblocks = \"0B\"\n", fill, |cloud| {
+        open(cloud, &cloud.options().client_secret, more)
+    })
+    .await;
+    let film = async || world.get("/official/space/a.mkv").await.text().await.unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(5) {
+        assert_eq!(film().await, "film");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let signed = world.calls("open_direct_link");
+    assert!((3..=5).contains(&signed), "{signed} links of 2 s in 5 s");
+    // A link in use that is refused though it should be good is asked for anew, and the client sees nothing of it.
+    film().await;
+    let refusal = Fault::once("direct", FaultKind::Status(403, None));
+    world.cloud.fault(refusal);
+    assert_eq!(film().await, "film");
+    assert!(world.calls("open_direct_link") > signed);
+    assert_eq!(world.calls("open_download_info"), 0);
+}

@@ -3,6 +3,13 @@
 //! Slices are forms, sent with the token to a server that the offer's answer names; each carries its own MD5, so a slice
 //! is read twice: for its MD5, and to be sent. The service checks the whole before it makes the file of them, and asks
 //! to be asked again meanwhile.
+//!
+//! Two other ways in are not taken. A small file may go in one request (`single/create`), which is two calls and a second
+//! less. But it is sent whole where an offer would have told that its content is known; no source tells how often it may
+//! be called, nor what follows where its answer says that the file is not complete: there is no id to ask by, so that a
+//! lost answer cannot be asked for again, as the end of a session can. And content may be offered by its SHA-1, as a
+//! client's `OC-Checksum` could bring it (`sha1_reuse`): the bytes have been received by then and are offered by their
+//! MD5, while the one who tried the SHA-1 for real was always refused.
 
 use std::time::Duration;
 
