@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::call::{ANSWER_LIMIT, Caller};
+use super::call::Caller;
 use super::envelope;
 use super::error::{Error, Reason};
 use super::http::{Client, HttpError, Request};
@@ -93,22 +93,10 @@ pub async fn access_token(
         until: i64,
     }
     let fail = |reason| Error::new(TOKEN_CALL, reason);
-    let mut headers = identity();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let body = json!({ "clientID": id, "clientSecret": secret.expose_secret() });
-    let request = Request {
-        method: Method::POST,
-        url: format!("{}/{TOKEN_CALL}", endpoints.open.trim_end_matches('/')),
-        headers,
-        body: Some(body.to_string().into()),
-        ..Request::default()
-    };
-    let answer = http
-        .ask(request, ANSWER_LIMIT)
-        .await
-        .map_err(|e| fail(Reason::Http(e)))?;
-    let data: Data = envelope::read(answer.status, &answer.headers, &answer.body, envelope::OK)
-        .map_err(|reason| fail(login::refused(reason, false)))?;
+    let url = format!("{}/{TOKEN_CALL}", endpoints.open.trim_end_matches('/'));
+    let read = login::ask(http, url, identity(), &body, envelope::OK).await;
+    let data: Data = read.map_err(|reason| fail(login::refused(reason, false)))?;
     if data.token.is_empty() {
         return Err(fail(Reason::Nonsense("the answer has no token")));
     }
