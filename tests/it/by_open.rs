@@ -28,5 +28,7 @@ mod replace;
 mod spool;
 #[path = "stale.rs"]
 mod stale;
+#[path = "upload_faults.rs"]
+mod upload_faults;
 #[path = "write.rs"]
 mod write;

@@ -48,6 +48,7 @@ mod sign_in;
 mod spool;
 mod stale;
 mod status;
+mod upload_faults;
 mod web;
 mod worker;
 mod write;

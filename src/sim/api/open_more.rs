@@ -93,7 +93,7 @@ pub(super) fn disable(call: &Call) -> Answer {
 fn space(call: &Call, change: impl FnOnce(&mut BTreeSet<i64>, i64)) -> Answer {
     let mut store = lock(&call.cloud.store);
     let id = int(&call.body, "fileID").filter(|id| *id != ROOT);
-    let Some(folder) = id.and_then(|id| store.folder(id)).map(Node::clone) else {
+    let Some(folder) = id.and_then(|id| store.folder(id)).cloned() else {
         return not_found();
     };
     change(&mut store.direct, folder.id);
