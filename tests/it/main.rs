@@ -28,6 +28,7 @@ mod memory;
 mod metrics;
 mod mistakes;
 mod open;
+mod open_sha1;
 mod open_token;
 mod operation;
 mod outage;

@@ -154,6 +154,12 @@ async fn a_wrong_checksum_or_a_short_body_changes_nothing() {
             .request("PUT", "/drive/b.txt")
             .header("content-md5", STANDARD.encode(Md5::digest(b"x")));
         assert_eq!(wrong.body("new").send().await.unwrap().status(), 400);
+        let wrong = world
+            .request("PUT", "/drive/a.txt")
+            .header("oc-checksum", format!("SHA1:{}", "ab".repeat(20)));
+        let answer = wrong.body("new").send().await.unwrap();
+        assert_eq!(answer.status(), 400);
+        assert!(answer.text().await.unwrap().contains("SHA-1"));
         // A body that ends too early, and one that is longer than Finder said.
         drop(sent(
             &world,

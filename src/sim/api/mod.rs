@@ -372,7 +372,7 @@ pub(super) static OPEN: &[Route] = &[
         "/upload/v2/file/sha1_reuse",
         "open_sha1",
         Access::Open,
-        open_more::sha1_reuse,
+        open_upload::sha1_reuse,
     ),
     route(
         "GET",

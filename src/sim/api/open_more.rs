@@ -1,5 +1,5 @@
 //! What public clients of the Open platform call and dav123 does not: many names at once, recovery, copies of one file,
-//! direct-link spaces, reuse by SHA-1 (API page, sections 8.2 and 8.3).
+//! direct-link spaces (API page, section 8.2).
 
 use std::collections::BTreeSet;
 
@@ -98,11 +98,6 @@ fn space(call: &Call, change: impl FnOnce(&mut BTreeSet<i64>, i64)) -> Answer {
     };
     change(&mut store.direct, folder.id);
     ok(json!({"filename": folder.name}))
-}
-
-/// No content is known by its SHA-1: so says the one who tried (section 8.3).
-pub(super) fn sha1_reuse(_: &Call) -> Answer {
-    ok(json!({"reuse": false, "fileID": 0}))
 }
 
 /// The listing by pages that the documentation calls the old one; a public client says that `trashed` adds the bin's rows.

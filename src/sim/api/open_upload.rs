@@ -153,6 +153,38 @@ pub(super) fn create(call: &Call) -> Answer {
     ok(json!({"reuse": false, "fileID": 0, "preuploadID": id, "sliceSize": slice, "servers": servers}))
 }
 
+/// Stores a file whose content is known by its SHA-1.
+pub(super) fn sha1_reuse(call: &Call) -> Answer {
+    let sha1 = text(&call.body, "sha1").to_ascii_lowercase();
+    if sha1.len() != 40 || !sha1.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return refused(400, "sha1");
+    }
+    let size = int(&call.body, "size").and_then(|n| u64::try_from(n).ok());
+    let known = || {
+        let store = lock(&call.cloud.store);
+        let (etag, object) = store.object_by_sha1(&sha1, size?)?;
+        Some((etag.to_owned(), object.clone()))
+    };
+    let Some((etag, object)) = call.settings.open_sha1.then(known).flatten() else {
+        return ok(json!({"reuse": false, "fileID": 0}));
+    };
+    let mut body = call.body.clone();
+    body["etag"] = json!(etag);
+    let file = match announced(call, &body) {
+        Ok(file) => file,
+        Err(refusal) => return *refusal,
+    };
+    let mut store = lock(&call.cloud.store);
+    if matches!(call.fault, Some(FaultKind::StoresNothing)) {
+        return ok(json!({"reuse": true, "fileID": store.fresh_id()}));
+    }
+    if file.duplicate == 0 && store.child(file.parent, &file.name).is_some() {
+        return name_taken();
+    }
+    let node = place(&mut store, &file, &object);
+    ok(json!({"reuse": true, "fileID": node.id}))
+}
+
 /// Takes one slice.
 pub(in crate::sim) async fn slice(call: &Call<'_>, body: Incoming) -> Answer {
     let form = match form::receive(call, body).await {
