@@ -142,6 +142,28 @@ async fn whatever_becomes_of_the_question_the_right_bytes_are_stored_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn other_content_of_the_same_sha1_is_never_said_to_be_stored() {
+    let known = [content(1), content(2)];
+    let world = world("through", &known).await;
+    let wrong = Fault::forever("open_sha1", FaultKind::CorruptPart);
+    world.cloud.fault(wrong);
+    let right =
+        |name: &str, bytes: &Vec<u8>| world.cloud.read(&format!("/new/{name}")).as_ref() == Some(bytes);
+    assert_eq!(put(&world, "old.bin", &sha1(&known[0]), &known[0]).await, 204);
+    assert!(right("old.bin", &known[0]));
+    // Where nothing was to be replaced, the name is taken now; sent again, the file replaces what took it.
+    let status = put(&world, "a.bin", &sha1(&known[1]), &known[1]).await;
+    assert!(
+        (400..600).contains(&status) && !right("a.bin", &known[1]),
+        "{status}"
+    );
+    let again = put(&world, "a.bin", &sha1(&known[1]), &known[1]).await;
+    assert!([201, 204].contains(&again), "{again}");
+    assert!(right("a.bin", &known[1]));
+    assert_eq!(world.cloud.names("/new").unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_too_fast_nobody_asks_for_the_time_that_123pan_wants() {
     let world = &world("through", &[]).await;
     world

@@ -181,6 +181,17 @@ pub(super) fn sha1_reuse(call: &Call) -> Answer {
     if file.duplicate == 0 && store.child(file.parent, &file.name).is_some() {
         return name_taken();
     }
+    let (file, object) = if matches!(call.fault, Some(FaultKind::CorruptPart)) {
+        let wrong = Blob::from(Content::Pattern {
+            seed: 0,
+            len: file.size,
+        });
+        let etag = wrong.md5();
+        let object = store.keep(&etag, wrong);
+        (File { etag, ..file }, object)
+    } else {
+        (file, object)
+    };
     let node = place(&mut store, &file, &object);
     ok(json!({"reuse": true, "fileID": node.id}))
 }
