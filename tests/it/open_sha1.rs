@@ -1,6 +1,8 @@
 //! A body with a SHA-1 in `OC-Checksum`, for a mount of the Open platform: where 123pan knows it, nothing is sent.
 
-use dav123::sim::{Fault, FaultKind};
+use std::time::Duration;
+
+use dav123::sim::{Cloud, Fault, FaultKind};
 use sha1::{Digest, Sha1};
 
 use crate::world::{World, eventually, open, options};
@@ -13,7 +15,7 @@ async fn world(mode: &str, known: &[Vec<u8>]) -> World {
     strict.settings.open_checks = 0;
     strict.settings.instant_upload = false;
     strict.settings.open_sha1 = !known.is_empty();
-    let fill = |cloud: &dav123::sim::Cloud| {
+    let fill = |cloud: &Cloud| {
         cloud.add_folder("/new");
         cloud.add_file("/new/old.bin", "to be replaced");
         for (n, bytes) in known.iter().enumerate() {
@@ -21,7 +23,7 @@ async fn world(mode: &str, known: &[Vec<u8>]) -> World {
         }
     };
     let sections = format!("[upload]\nmode = \"{mode}\"\n");
-    let mount = |cloud: &dav123::sim::Cloud| open(cloud, "/drive", "strategy = \"proxy\"");
+    let mount = |cloud: &Cloud| open(cloud, "/drive", "strategy = \"proxy\"");
     World::start_with(strict, &sections, fill, mount).await
 }
 
@@ -161,6 +163,32 @@ async fn other_content_of_the_same_sha1_is_never_said_to_be_stored() {
     assert!([201, 204].contains(&again), "{again}");
     assert!(right("a.bin", &known[1]));
     assert_eq!(world.cloud.names("/new").unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_members_questions_keep_their_own_pace() {
+    let mut strict = options();
+    strict.settings.pace_scale = 1.0;
+    strict.settings.jitter = Some(Duration::from_millis(250));
+    strict.settings.member = true;
+    strict.settings.slice_size = Some(2000);
+    let fill = |cloud: &Cloud| {
+        cloud.add_folder("/new");
+    };
+    let mount = |cloud: &Cloud| open(cloud, "/drive", "").replace("rate = 100.0", "rate = 1.0");
+    let world = &World::start(strict, fill, mount).await;
+    // What kind of account it is, is known from the first answer about its space.
+    let space = "<D:propfind xmlns:D=\"DAV:\"><D:prop><D:quota-used-bytes/></D:prop></D:propfind>";
+    let asked = world.request("PROPFIND", "/drive").header("depth", "0");
+    assert_eq!(asked.body(space).send().await.unwrap().status(), 207);
+    let puts = (0..10).map(|n| async move {
+        let bytes = content(n);
+        put(world, &format!("{n}.bin"), &sha1(&bytes), &bytes).await
+    });
+    assert_eq!(futures_util::future::join_all(puts).await, [201; 10]);
+    let asked = world.calls("open_sha1");
+    assert!((4..=10).contains(&asked), "{asked}");
+    assert_eq!(world.cloud.violations_of("open_sha1"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,9 @@
 //! not at hand. It is asked where the file has more than one slice: the one who tried it for real was always refused, so
 //! the question must cost little beside what it may save, and one slice is one call, as the question is. It waits for its
 //! turn for two seconds at the most and is never repeated, and after "too fast" the endpoint rests as any other: the
-//! slices are sent instead, as they are where the file that it made is another or none. The session of the offer by MD5 stays; where it is not needed, it lapses. A file that waits to
-//! be sent behind the client keeps the sum as long as the server runs; the state store has no place for it.
+//! slices are sent instead, as they are where the file that it made is another or none. The session of the offer by MD5
+//! stays; where it is not needed, it lapses. A file that waits to be sent behind the client keeps the sum as long as the
+//! server runs; the state store has no place for it.
 //!
 //! Another way in is not taken. A small file may go in one request (`single/create`), which is two calls and a second
 //! less. But it is sent whole where an offer would have told that its content is known; no source tells how often it may
