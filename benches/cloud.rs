@@ -1,6 +1,6 @@
 //! The simulated cloud alone, in a process of its own: what the benchmarks serve from. Prints its base URL, then waits.
 //! Arguments bound the bytes per second that its storage takes from one PUT, and those that its CDN gives to one
-//! connection; `-` does not. A third one, "library", adds 200 folders of 500 files.
+//! connection; `-` does not. A third one, "library", adds 200 folders of 500 files; "keep" keeps the bytes of uploads.
 
 use std::process::ExitCode;
 
@@ -36,7 +36,8 @@ fn main() -> ExitCode {
             let name = format!("/names/测试用的中文文件名称 第{n:05}集 (2026).mkv");
             cloud.add_file_with_etag(&name, "x", "9dd4e461268c8034f5c8564e155c67a6");
         }
-        if std::env::args().nth(3).is_some_and(|more| more == "library") {
+        let more = std::env::args().nth(3).unwrap_or_default();
+        if more == "library" {
             for n in 0..100_000 {
                 let name = format!(
                     "/library/{:03}/Some Show S01E{:03} (2026) 1080p.mkv",
@@ -55,8 +56,8 @@ fn main() -> ExitCode {
         }
         {
             let mut settings = cloud.settings();
-            // Bytes of an upload are counted and hashed, not kept.
-            settings.forget_uploads = true;
+            // Bytes of an upload are counted and hashed, and else not kept.
+            settings.forget_uploads = more != "keep";
             let rate = |n| std::env::args().nth(n).and_then(|rate| rate.parse().ok());
             settings.upload_rate = rate(1);
             settings.throttle = rate(2);

@@ -13,17 +13,26 @@ pub fn encode(bytes: &[u8]) -> String {
 
 /// The MD5 that 32 digits of either case stand for.
 pub fn md5(digits: &str) -> Option<[u8; 16]> {
+    read(digits)
+}
+
+/// The SHA-1 that 40 digits of either case stand for.
+pub fn sha1(digits: &str) -> Option<[u8; 20]> {
+    read(digits)
+}
+
+fn read<const N: usize>(digits: &str) -> Option<[u8; N]> {
     let digits = digits.as_bytes();
-    if digits.len() != 32 {
+    if digits.len() != 2 * N {
         return None;
     }
-    let mut md5 = [0; 16];
-    for (byte, pair) in md5.iter_mut().zip(digits.chunks_exact(2)) {
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
         let high = char::from(pair[0]).to_digit(16)?;
         let low = char::from(pair[1]).to_digit(16)?;
         *byte = u8::try_from(high << 4 | low).ok()?;
     }
-    Some(md5)
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -37,6 +46,8 @@ mod tests {
         assert_eq!(digits, "00010f107f80ffaa6162636465666768");
         assert_eq!(md5(&digits), Some(sum));
         assert_eq!(md5(&digits.to_uppercase()), Some(sum));
+        assert_eq!(sha1(&"aB".repeat(20)), Some([0xab; 20]));
+        assert_eq!(sha1(&digits), None);
         for wrong in [
             "",
             "0001",

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::refusal::Refused;
 use super::{if_header, patch};
+use crate::hex;
 use crate::tree::Put;
 
 /// `Overwrite` (RFC 4918 10.6). dav-server takes all but `F` for `T`.
@@ -72,23 +73,22 @@ pub(super) fn announced(headers: &HeaderMap) -> Put {
             .map(str::trim)
     };
     let number = |name: &str| text(name).and_then(|value| value.parse().ok());
+    // Other algorithms than these two are not ours to check.
+    let oc_checksum = |algorithm: &str| {
+        text("oc-checksum")?.split_whitespace().find_map(|sum| {
+            let (name, digits) = sum.split_once(':')?;
+            name.eq_ignore_ascii_case(algorithm).then_some(digits)
+        })
+    };
     Put {
         size: number("content-length").or_else(|| number("x-expected-entity-length")),
-        md5: text("oc-checksum").and_then(oc_checksum).or_else(|| {
+        md5: oc_checksum("md5").and_then(hex::md5).or_else(|| {
             let bytes = STANDARD.decode(text("content-md5")?).ok()?;
             bytes.try_into().ok()
         }),
+        sha1: oc_checksum("sha1").and_then(hex::sha1),
         modified: text("x-oc-mtime").and_then(patch::seconds),
     }
-}
-
-/// The MD5 of an `OC-Checksum`; other algorithms are not ours to check.
-fn oc_checksum(value: &str) -> Option<[u8; 16]> {
-    let digits = value.split_whitespace().find_map(|sum| {
-        let (name, digits) = sum.split_once(':')?;
-        name.eq_ignore_ascii_case("md5").then_some(digits)
-    })?;
-    crate::hex::md5(digits)
 }
 
 #[cfg(test)]
@@ -121,6 +121,17 @@ mod tests {
             ("content-md5", "rubbish".into(), None),
         ] {
             assert_eq!(announced(&headers(&[(name, &value)])).md5, wanted, "{value}");
+        }
+        for (value, wanted) in [
+            (format!("md5:{hex} sha1:{}", "Ab".repeat(20)), Some([0xAB; 20])),
+            (format!("SHA1:{hex}"), None),
+            (format!("SHA256:{}", "ab".repeat(20)), None),
+        ] {
+            assert_eq!(
+                announced(&headers(&[("oc-checksum", &value)])).sha1,
+                wanted,
+                "{value}"
+            );
         }
         let finder = announced(&headers(&[("x-expected-entity-length", "7")]));
         assert_eq!(finder.size, Some(7));

@@ -1,7 +1,7 @@
 //! From the configuration to drives: who shares what.
 //!
-//! Mounts of one account have one session (one sign-in, one token); mounts of one account at the
-//! same endpoints have one client as well, and with it one set of gates. Shares that nobody signs
+//! Mounts of one account (or of one developer) have one session: one sign-in, one token, one set of gates. Those at the
+//! same endpoints have one client as well. Shares that nobody signs
 //! for have one client for each set of endpoints.
 
 use std::collections::HashMap;
@@ -81,7 +81,7 @@ struct Clients<'a> {
     /// By identity; `""` is nobody.
     sessions: HashMap<String, Session>,
     webs: Vec<(String, Arc<Web>)>,
-    opens: Vec<(String, Endpoints, Arc<Open>)>,
+    opens: Vec<(String, Arc<Open>)>,
 }
 
 fn open_mount(
@@ -154,7 +154,10 @@ impl Clients<'_> {
             return Ok(Arc::clone(web));
         }
         let http = self.http(endpoints)?;
-        let session = self.session(&who, account, endpoints, &http);
+        let session = match account {
+            Some(account) => self.session(&who, &account.endpoints, &http),
+            None => Session::anonymous(http.clone(), endpoints.clone()),
+        };
         let web = Arc::new(Web::new(http, endpoints.clone(), session));
         self.webs.push((who, Arc::clone(&web)));
         Ok(web)
@@ -180,40 +183,25 @@ impl Clients<'_> {
         let known = self
             .opens
             .iter()
-            .find(|(name, at, _)| *name == who && *at == open.endpoints);
-        if let Some((_, _, client)) = known {
+            .find(|(name, client)| *name == who && *client.endpoints() == open.endpoints);
+        if let Some((_, client)) = known {
             return Ok(Arc::clone(client));
         }
-        let grant = open.client.as_ref();
-        let credentials = Credentials {
-            grant: grant.map(|(id, secret)| Grant::Client(id.clone(), secret.clone())),
-            access_token: open.access_token.clone(),
-        };
-        let kept = KeptToken::new(self.state_dir, &who);
         let http = self.http(&open.endpoints)?;
-        let session = Session::new(http.clone(), open.endpoints.clone(), credentials, Some(kept));
+        let session = self.session(&who, &open.endpoints, &http);
         let client = Arc::new(Open::new(http, &open.endpoints, session));
-        self.opens
-            .push((who, open.endpoints.clone(), Arc::clone(&client)));
+        self.opens.push((who, Arc::clone(&client)));
         Ok(client)
     }
 
-    fn session(
-        &mut self,
-        who: &str,
-        account: Option<&config::Account>,
-        endpoints: &Endpoints,
-        http: &Client,
-    ) -> Session {
-        let Some(account) = account else {
-            return Session::anonymous(http.clone(), endpoints.clone());
-        };
+    /// The session of an account or a developer, at the endpoints of whichever mount came first.
+    fn session(&mut self, who: &str, endpoints: &Endpoints, http: &Client) -> Session {
         if let Some(session) = self.sessions.get(who) {
             return session.clone();
         }
         let credentials = self.credentials.get(who).cloned().unwrap_or_default();
-        let kept = kept_token(self.state_dir, account);
-        let session = Session::new(http.clone(), account.endpoints.clone(), credentials, Some(kept));
+        let kept = KeptToken::new(self.state_dir, who);
+        let session = Session::new(http.clone(), endpoints.clone(), credentials, Some(kept));
         self.sessions.insert(who.to_owned(), session.clone());
         session
     }
@@ -242,44 +230,62 @@ fn identity_of(host: &str, name: Option<&str>, token: Option<&SecretString>) -> 
     }
 }
 
+/// Who a mount calls as, what it proves that with, and its way there; `None` where it needs no proof.
+fn caller(source: &Source) -> Option<(String, Credentials, &Option<Outbound>)> {
+    let (who, grant, token, endpoints) = match source {
+        Source::Account(account) => {
+            let pair = account.username.clone().zip(account.password.clone());
+            let grant = pair.map(|(name, password)| Grant::Password(name, password));
+            (
+                identity(account),
+                grant,
+                &account.access_token,
+                &account.endpoints,
+            )
+        }
+        Source::Open(open) => {
+            let grant = open.client.clone().map(|(id, secret)| Grant::Client(id, secret));
+            (open_identity(open), grant, &open.access_token, &open.endpoints)
+        }
+        Source::Share(_) | Source::DirectLink(_) => return None,
+    };
+    let access_token = token.clone();
+    Some((who, Credentials { grant, access_token }, &endpoints.outbound))
+}
+
 /// What all mounts say about each account, put together.
 fn credentials(config: &Config) -> Result<HashMap<String, Credentials>, BuildError> {
     let mut all: HashMap<String, Credentials> = HashMap::new();
     let mut ways: HashMap<String, &Option<Outbound>> = HashMap::new();
     for mount in &config.mounts {
-        let Source::Account(account) = &mount.source else {
+        let Some((who, given, outbound)) = caller(&mount.source) else {
             continue;
         };
-        let known = all.entry(identity(account)).or_default();
-        let known_password = match &known.grant {
-            Some(Grant::Password(_, password)) => Some(password),
-            _ => None,
-        };
+        let known = all.entry(who.clone()).or_default();
         let mut sentences = Vec::new();
+        let secret = |c: &Credentials| c.grant.as_ref().map(|grant| grant.secret().clone());
+        let name = given.grant.as_ref().map_or("password", Grant::setting);
         for (name, known, given) in [
-            ("password", known_password, &account.password),
-            ("access_token", known.access_token.as_ref(), &account.access_token),
+            (name, secret(known), secret(&given)),
+            (
+                "access_token",
+                known.access_token.clone(),
+                given.access_token.clone(),
+            ),
         ] {
-            if differ(known, given.as_ref()) {
+            if differ(known.as_ref(), given.as_ref()) {
                 sentences.push(format!(
                     "its {name} is another one than that of an earlier mount of the same account."
                 ));
             }
         }
-        let way = ways
-            .entry(identity(account))
-            .or_insert(&account.endpoints.outbound);
-        if **way != account.endpoints.outbound {
+        if *ways.entry(who).or_insert(outbound) != outbound {
             sentences.push(
                 "its outbound is another one than that of an earlier mount of the same account: 123pan would see the account at two addresses.".to_owned(),
             );
         }
-        if let (Some(name), Some(password)) = (&account.username, &account.password) {
-            known.grant = Some(Grant::Password(name.clone(), password.clone()));
-        }
-        if account.access_token.is_some() {
-            known.access_token.clone_from(&account.access_token);
-        }
+        known.grant = given.grant.or(known.grant.take());
+        known.access_token = given.access_token.or(known.access_token.take());
         if !sentences.is_empty() {
             return Err(BuildError {
                 mount: mount.path.clone(),

@@ -7,6 +7,7 @@ use super::direct_link::PaidLinks;
 use super::listing::Source;
 use super::web::{link, with_file};
 use super::{DriveFuture, Entry, Error, ErrorKind, Id, Link, LinkWish};
+use crate::hex;
 use crate::pan::Reason;
 use crate::pan::open::Open;
 use crate::pan::open::upload::{self, LARGEST};
@@ -160,6 +161,16 @@ impl Calls for OpenCalls {
 }
 
 impl Sending for OpenUpload {
+    /// Not for a file of one slice: that is sent by one call too, and "not known" is the usual answer.
+    fn offer_by_sha1<'a>(&'a self, offer: Offer<'a>, sha1: [u8; 20]) -> Called<'a, Option<i64>> {
+        Box::pin(async move {
+            if self.session.slices() < 2 {
+                return Ok(None);
+            }
+            self.open.offer_by_sha1(&offer, &hex::encode(&sha1)).await
+        })
+    }
+
     fn send<'a>(&'a self, source: &'a Reader, at_once: usize) -> Called<'a, ()> {
         Box::pin(self.open.send_slices(&self.session, source, at_once))
     }

@@ -14,6 +14,11 @@ pub trait Content: fmt::Debug + Send + Sync {
     /// Bytes in all.
     fn size(&self) -> u64;
 
+    /// SHA-1 of all bytes, where who sent them announced one and it was found right.
+    fn sha1(&self) -> Option<[u8; 20]> {
+        None
+    }
+
     /// `length` bytes from `offset`, in frames, as fast as the reader takes them.
     fn read(
         &self,

@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{hex, private};
+use crate::{clock, hex, private};
 
 /// Folder below the state directory.
 const FOLDER: &str = "tokens";
@@ -43,9 +43,34 @@ pub struct Turn {
     _lock: fs::File,
 }
 
+/// A token, and when it ends.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// The token itself.
+    pub secret: SecretString,
+    /// Unix seconds; 0 where nobody has told.
+    pub until: i64,
+}
+
+impl From<SecretString> for Token {
+    fn from(secret: SecretString) -> Self {
+        Self { secret, until: 0 }
+    }
+}
+
+impl Token {
+    /// Whether it is known to end within a time.
+    pub fn ends_within(&self, time: Duration) -> bool {
+        let left = self.until.saturating_sub(clock::unix_now());
+        self.until > 0 && left < i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Content {
     token: String,
+    #[serde(default)]
+    until: i64,
 }
 
 impl KeptToken {
@@ -59,20 +84,24 @@ impl KeptToken {
     }
 
     /// The token, where there is one. A file that cannot be read or understood counts as none.
-    pub fn read(&self) -> Option<SecretString> {
+    pub fn read(&self) -> Option<Token> {
         let content: Content = serde_json::from_slice(&self.bytes()?).ok()?;
         let token = content.token.trim();
-        (!token.is_empty()).then(|| SecretString::from(token))
+        (!token.is_empty()).then(|| Token {
+            secret: SecretString::from(token),
+            until: content.until,
+        })
     }
 
     /// Replaces the token; it is on the disk when this returns.
     ///
     /// # Errors
     /// Where the folder or the file cannot be written.
-    pub fn write(&self, token: &SecretString) -> io::Result<()> {
+    pub fn write(&self, token: &Token) -> io::Result<()> {
         private::folder(self.folder())?;
         let content = serde_json::to_vec(&Content {
-            token: token.expose_secret().to_owned(),
+            token: token.secret.expose_secret().to_owned(),
+            until: token.until,
         })?;
         private::write(&self.file, &content)
     }
@@ -155,12 +184,16 @@ mod tests {
         let kept = KeptToken::new(dir.path(), "http://h\n138");
         assert!(kept.read().is_none());
         let before = kept.stamp();
-        kept.write(&SecretString::from("first")).unwrap();
-        kept.write(&SecretString::from("second")).unwrap();
+        kept.write(&SecretString::from("first").into()).unwrap();
+        kept.write(&Token {
+            secret: "second".into(),
+            until: 7,
+        })
+        .unwrap();
         assert_ne!(before, kept.stamp());
         assert_eq!(kept.stamp(), kept.stamp());
         let again = KeptToken::new(dir.path(), "http://h\n138").read().unwrap();
-        assert_eq!(again.expose_secret(), "second");
+        assert_eq!((again.secret.expose_secret(), again.until), ("second", 7));
         assert!(KeptToken::new(dir.path(), "http://h\n139").read().is_none());
         let files: Vec<_> = fs::read_dir(dir.path().join(FOLDER)).unwrap().collect();
         assert_eq!(files.len(), 1);
@@ -195,10 +228,27 @@ mod tests {
     }
 
     #[test]
+    fn a_token_ends_when_it_is_said_to_and_one_of_unknown_end_never() {
+        let token = |until| Token {
+            secret: "t".into(),
+            until,
+        };
+        let hour = Duration::from_secs(3600);
+        for (until, soon) in [
+            (0, false),
+            (1, true),
+            (clock::unix_now() + 3000, true),
+            (clock::unix_now() + 4000, false),
+        ] {
+            assert_eq!(token(until).ends_within(hour), soon, "{until}");
+        }
+    }
+
+    #[test]
     fn a_broken_file_counts_as_no_token() {
         let dir = tempfile::tempdir().unwrap();
         let kept = KeptToken::new(dir.path(), "x");
-        kept.write(&SecretString::from("t")).unwrap();
+        kept.write(&SecretString::from("t").into()).unwrap();
         for broken in ["", "{", r#"{"token":""}"#, r#"{"token":7}"#] {
             fs::write(&kept.file, broken).unwrap();
             assert!(kept.read().is_none(), "{broken}");

@@ -79,6 +79,17 @@ impl Patience {
         }
     }
 
+    /// The same for a question that one can do without: it is asked once, also where the answer is "too fast".
+    #[must_use]
+    pub fn once(self) -> Self {
+        Self {
+            repeatable: false,
+            busy: BUSY_TRIES,
+            broken: BROKEN_TRIES,
+            ..self
+        }
+    }
+
     /// When the call must be over with waiting.
     pub fn deadline(&self) -> Instant {
         self.deadline
@@ -164,6 +175,18 @@ mod tests {
             last = pause;
         }
         assert_eq!(patience.after(&busy(None)), Advice::GiveUp);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_once_is_not_asked_again() {
+        for reason in [
+            busy(None),
+            busy(Some(7)),
+            Reason::Http(HttpError::Connect),
+            Reason::Status(502),
+        ] {
+            assert_eq!(Patience::new(1.0, true).once().after(&reason), Advice::GiveUp);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,9 +2,13 @@
 //!
 //! A token is looked for in this order: kept in the state directory, configured, signed in for.
 //! When the service refuses the one in use, one task looks for the next while everybody else waits
-//! for it; it runs on when the request that began it is gone. What must not be repeated is
+//! for it; it runs on when the request that began it is gone. One that is known to end soon is
+//! replaced while it still works ([`ahead`]), and nobody waits for that. What must not be repeated is
 //! remembered: after a risk-control message, a ban or a refused password the session is halted, and
 //! every call fails at once until a person acts ([`super::halt`]).
+
+mod ahead;
+mod grant;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -21,10 +25,13 @@ use tokio::time::Instant;
 use super::error::{Error, Reason, Said};
 use super::halt::{Halted, Switch};
 use super::http::{Client, HttpError};
-use super::kept::{KeptToken, Turn};
+use super::kept::{KeptToken, Token, Turn};
 use super::pace::{Gates, scaled};
-use super::{open, web::login};
+use super::web::login;
 use crate::config::Endpoints;
+
+pub use ahead::lasting;
+pub use grant::{Credentials, Grant};
 
 /// How many refused tokens are remembered, so that none is tried twice.
 const REFUSED_KEPT: usize = 16;
@@ -41,33 +48,6 @@ const SIGN_INS: usize = 6;
 /// ... in this time are two programs that push each other out (API page 5.1: three devices).
 const SIGN_INS_PER: Duration = Duration::from_secs(600);
 
-/// What an account is proved with.
-#[derive(Clone, Default)]
-pub struct Credentials {
-    /// What a new token can be got with.
-    pub grant: Option<Grant>,
-    /// A token from the configuration.
-    pub access_token: Option<SecretString>,
-}
-
-/// What a new token is got with.
-#[derive(Clone)]
-pub enum Grant {
-    /// The web API: phone number or e-mail, and the password.
-    Password(String, SecretString),
-    /// The Open platform: a developer's client id and secret.
-    Client(String, SecretString),
-}
-
-impl Grant {
-    async fn token(&self, http: &Client, endpoints: &Endpoints) -> Result<SecretString, Error> {
-        match self {
-            Self::Password(name, password) => login::sign_in(http, endpoints, name, password).await,
-            Self::Client(id, secret) => open::access_token(http, endpoints, id, secret).await,
-        }
-    }
-}
-
 /// The session of one account, or of nobody. Shared by all mounts of the account.
 #[derive(Clone)]
 pub struct Session(Arc<Inner>);
@@ -75,11 +55,14 @@ pub struct Session(Arc<Inner>);
 /// A token in use.
 #[derive(Clone)]
 pub struct Held {
+    token: Token,
     bearer: HeaderValue,
     hash: [u8; 32],
     generation: u64,
     signed_in: bool,
     proved: Arc<AtomicBool>,
+    /// The next one is being got, or was tried to be got lately.
+    replacing: Arc<AtomicBool>,
 }
 
 struct Inner {
@@ -88,7 +71,8 @@ struct Inner {
     /// `None`: nobody.
     credentials: Option<Credentials>,
     kept: Option<KeptToken>,
-    /// Held during a sign-in: that is the single flight.
+    /// Held while a token is being got: that is the single flight. Taken before `state`.
+    flight: Mutex<()>,
     state: Mutex<State>,
     switch: Switch,
     gates: Gates,
@@ -149,6 +133,7 @@ impl Session {
             endpoints,
             credentials,
             kept,
+            flight: Mutex::default(),
             state: Mutex::default(),
         }))
     }
@@ -174,7 +159,10 @@ impl Session {
         }
         let held = self.0.state.lock().await.held.clone();
         match held {
-            Some(held) => Ok(Some(held)),
+            Some(held) => {
+                self.look_ahead(&held);
+                Ok(Some(held))
+            }
             None => self.obtain(None).await.map(Some),
         }
     }
@@ -261,6 +249,7 @@ impl Session {
     }
 
     async fn search(self, refused: Option<(Held, Said)>) -> Result<Held, Error> {
+        let _flight = self.0.flight.lock().await;
         let mut state = self.0.state.lock().await;
         let fresh_refused = match (&state.held, refused) {
             (Some(held), Some((refused, said))) if held.generation == refused.generation => {
@@ -289,10 +278,11 @@ impl Session {
         };
         let mut unusable = false;
         let kept = inner.kept.as_ref().and_then(KeptToken::read);
-        for token in kept.into_iter().chain(credentials.access_token.clone()) {
+        let configured = credentials.access_token.clone().map(Token::from);
+        for token in kept.into_iter().chain(configured) {
             match state.hold(&token, false) {
                 Some(held) => return Ok(held),
-                None => unusable |= bearer(&token).is_none(),
+                None => unusable |= bearer(&token.secret).is_none(),
             }
         }
         let rate = inner.endpoints.rate;
@@ -320,7 +310,7 @@ impl Session {
             Ok(token) => {
                 tracing::info!("signed in to 123pan");
                 self.keep(&token).await;
-                state.refused.retain(|hash| *hash != digest(&token));
+                state.refused.retain(|hash| *hash != digest(&token.secret));
                 state
                     .hold(&token, true)
                     .ok_or_else(|| fail(Reason::BadCredentials))
@@ -356,7 +346,7 @@ impl Session {
     }
 
     /// Writes the token down; a disk that refuses costs a sign-in at the next start, no more.
-    async fn keep(&self, token: &SecretString) {
+    async fn keep(&self, token: &Token) {
         let Some(kept) = self.0.kept.clone() else { return };
         let token = token.clone();
         let written = tokio::task::spawn_blocking(move || kept.write(&token)).await;
@@ -368,18 +358,20 @@ impl Session {
 
 impl State {
     /// Takes a token into use, unless it was refused before or cannot be sent.
-    fn hold(&mut self, token: &SecretString, signed_in: bool) -> Option<Held> {
-        let hash = digest(token);
+    fn hold(&mut self, token: &Token, signed_in: bool) -> Option<Held> {
+        let hash = digest(&token.secret);
         if self.refused.contains(&hash) {
             return None;
         }
         self.generation += 1;
         let held = Held {
-            bearer: bearer(token)?,
+            token: token.clone(),
+            bearer: bearer(&token.secret)?,
             hash,
             generation: self.generation,
             signed_in,
             proved: Arc::default(),
+            replacing: Arc::default(),
         };
         self.held = Some(held.clone());
         Some(held)
@@ -438,15 +430,6 @@ fn bearer(token: &SecretString) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(&format!("Bearer {}", plain(token))).ok()?;
     value.set_sensitive(true);
     (!plain(token).is_empty()).then_some(value)
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("grant", &self.grant.is_some())
-            .field("access_token", &self.access_token.is_some())
-            .finish_non_exhaustive()
-    }
 }
 
 impl fmt::Debug for Session {

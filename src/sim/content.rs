@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
+use sha1::Sha1;
 
 /// Length of a pattern's block: the largest prime below 1 MiB.
 const BLOCK: usize = 1_048_573;
@@ -145,6 +146,17 @@ impl Blob {
             hash.update(&piece);
         }
         hex(&hash.finalize())
+    }
+
+    pub(super) fn sha1(&self) -> String {
+        let mut hash = <Sha1 as sha1::Digest>::new();
+        let mut at = 0;
+        while at < self.len() {
+            let piece = self.slice(at, u64::MAX);
+            at += piece.len() as u64;
+            sha1::Digest::update(&mut hash, &piece);
+        }
+        hex(&sha1::Digest::finalize(hash))
     }
 }
 

@@ -113,9 +113,10 @@ pub enum FaultKind {
     },
     /// Object storage: the part is stored, the `ETag` is not its MD5.
     WrongPartEtag,
-    /// Object storage: one byte of the part is stored wrong, the `ETag` fits the stored bytes.
+    /// Object storage: one byte of the part is stored wrong, the `ETag` fits the stored bytes. `open_sha1`: other content
+    /// is stored.
     CorruptPart,
-    /// `upload_complete`: code 0, nothing stored.
+    /// `upload_complete`, `open_sha1`: code 0, nothing stored.
     StoresNothing,
     /// The call is carried out, then the connection closes without an answer.
     LoseAnswer,

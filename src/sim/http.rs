@@ -126,7 +126,13 @@ pub(super) fn text<'v>(value: &'v Value, key: &str) -> &'v str {
 }
 
 pub(super) fn flag(value: &Value, key: &str) -> Option<bool> {
-    field(value, key).and_then(|v| v.as_bool().or_else(|| number(v).map(|n| n != 0)))
+    // Fields of a form are texts.
+    let word = |v: &Value| v.as_str().map(|word| word.eq_ignore_ascii_case("true"));
+    field(value, key).and_then(|v| {
+        v.as_bool()
+            .or_else(|| number(v).map(|n| n != 0))
+            .or_else(|| word(v))
+    })
 }
 
 /// A list field; empty if absent.

@@ -8,8 +8,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// Calls of the Open platform a second, for free and member accounts (section 8.4); where there is no figure for
-/// developers, that for OAuth tokens.
-const OPEN_PER_SECOND: [(&str, u64, u64); 11] = [
+/// developers, that for OAuth tokens, and else what a widely used client runs at.
+const OPEN_PER_SECOND: [(&str, u64, u64); 12] = [
     ("open_user_info", 10, 10),
     ("open_move", 3, 10),
     ("open_delete", 1, 10),
@@ -18,6 +18,7 @@ const OPEN_PER_SECOND: [(&str, u64, u64); 11] = [
     ("open_access_token", 8, 10),
     ("open_create", 5, 5),
     ("open_complete", 20, 20),
+    ("open_sha1", 2, 2),
     ("open_trash", 5, 5),
     ("open_infos", 10, 10),
     ("open_download_info", 5, 5),
@@ -175,6 +176,8 @@ pub struct Settings {
     pub forget_uploads: bool,
     /// The content of the store counts as known for instant upload. Default true.
     pub instant_upload: bool,
+    /// The content of the store is known by its SHA-1 too. Default false: so found the one who tried (section 8.3).
+    pub open_sha1: bool,
     /// The Open platform takes empty files; it is said not to (question 27). Default false.
     pub open_empty_files: bool,
     /// How often `upload_complete` of the Open platform answers 20103 before a file is there. Default 1.
@@ -242,6 +245,7 @@ impl Default for Settings {
             upload_rate: None,
             forget_uploads: false,
             instant_upload: true,
+            open_sha1: false,
             open_empty_files: false,
             open_checks: 1,
             open_servers: None,

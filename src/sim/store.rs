@@ -245,6 +245,13 @@ impl Store {
         self.objects.get(etag)?.iter().find(|o| o.blob.len() == size)
     }
 
+    /// An object found by its SHA-1, with its MD5.
+    pub(super) fn object_by_sha1(&self, sha1: &str, size: u64) -> Option<(&str, &Object)> {
+        let all = self.objects.iter();
+        let mut all = all.flat_map(|(etag, objects)| objects.iter().map(move |o| (etag.as_str(), o)));
+        all.find(|(_, o)| o.blob.len() == size && o.blob.sha1() == sha1)
+    }
+
     /// The object that a download names: by MD5 and key flag alone (section 5.8, step 1).
     pub(super) fn object_by_flag(&self, etag: &str, key_flag: &str) -> Option<&Object> {
         self.objects.get(etag)?.iter().find(|o| o.key_flag == key_flag)

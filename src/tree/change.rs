@@ -222,6 +222,7 @@ impl Tree {
         let put = Put {
             size: file.entry.size,
             md5: file.entry.md5,
+            sha1: None,
             modified: Some(file.entry.modified).filter(|time| *time > 0),
         };
         let mut receiving = self.receive_at(place.clone(), put).await?;

@@ -21,6 +21,7 @@ mod put;
 mod replace;
 mod shelf;
 pub mod spool;
+mod sums;
 mod told;
 mod turns;
 mod waiting;

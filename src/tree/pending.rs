@@ -245,9 +245,13 @@ impl Tree {
                 "The file has just reached 123pan; repeat the move.",
             )
         })?;
-        // An upload of it that is under way ends.
+        // An upload of it that is under way ends. If it was being completed it may have come through.
         waiting.cancelled.cancel();
         let turn = self.turns.wait(&waiting.place).await;
+        if lock(&waiting.times).running {
+            let place = &waiting.place;
+            self.listings.forget((place.mount.store, place.folder));
+        }
         if self.pending.by_id(resource.entry.id).is_none() {
             return Err(Error::new(
                 ErrorKind::Busy,

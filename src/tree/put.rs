@@ -29,6 +29,8 @@ pub struct Put {
     pub size: Option<u64>,
     /// MD5 of the bytes: `OC-Checksum` or `Content-MD5`.
     pub md5: Option<[u8; 16]>,
+    /// SHA-1 of the bytes: `OC-Checksum`.
+    pub sha1: Option<[u8; 20]>,
     /// The time to show as its modification, in Unix seconds: `X-OC-Mtime`.
     pub modified: Option<i64>,
 }
@@ -105,7 +107,7 @@ impl Receiving {
         }
     }
 
-    /// The file is complete: compares length and MD5 with what was announced, and stores it as the upload mode says.
+    /// The file is complete: compares length, MD5 and SHA-1 with what was announced, and stores it as the upload mode says.
     /// The call goes on when its caller is dropped.
     ///
     /// # Errors
@@ -193,7 +195,7 @@ impl Tree {
                 Err(error) => tracing::debug!(%error, "the announced content could not be offered"),
             }
         }
-        let incoming = Box::new(self.spool.receive(put.size).await?);
+        let incoming = Box::new(self.spool.receive(put.size).await?.with_sha1(put.sha1));
         Ok(Receiving {
             tree: self.clone(),
             place,

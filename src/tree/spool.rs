@@ -15,11 +15,11 @@ use std::sync::{Arc, Mutex};
 use bytes::{Bytes, BytesMut};
 use bytesize::ByteSize;
 use futures_util::{Stream, stream};
-use md5::{Digest, Md5};
 use tokio::task::JoinHandle;
 
 use super::disk::free_space;
 use super::flight::lock;
+use super::sums::Sums;
 use crate::drive::{Content, Error, ErrorKind};
 use crate::private;
 
@@ -60,7 +60,7 @@ pub struct Incoming {
     reserved: Reserved,
     expected: Option<u64>,
     received: u64,
-    md5: Md5,
+    sums: Sums,
     batch: BytesMut,
     file: Option<Arc<Mutex<File>>>,
     path: Option<Removed>,
@@ -79,6 +79,7 @@ struct Removed {
 pub struct Spooled {
     size: u64,
     md5: [u8; 16],
+    sha1: Option<[u8; 20]>,
     /// `None` for no bytes.
     file: Option<Arc<Removed>>,
     _reserved: Reserved,
@@ -141,7 +142,7 @@ impl Spool {
             reserved,
             expected,
             received: 0,
-            md5: Md5::new(),
+            sums: Sums::default(),
             batch: BytesMut::new(),
             file: None,
             path: None,
@@ -156,13 +157,15 @@ impl Spool {
             bytes: 0,
             written: 0,
         };
+        let whole = |file, reserved| Spooled {
+            size,
+            md5,
+            sha1: None,
+            file,
+            _reserved: reserved,
+        };
         if size == 0 {
-            return Some(Spooled {
-                size,
-                md5,
-                file: None,
-                _reserved: reserved,
-            });
+            return Some(whole(None, reserved));
         }
         if !name.ends_with(SUFFIX) || name.contains(['/', '\\']) {
             return None;
@@ -179,12 +182,7 @@ impl Spool {
             path,
             keep: AtomicBool::new(true),
         };
-        Some(Spooled {
-            size,
-            md5,
-            file: Some(Arc::new(file)),
-            _reserved: reserved,
-        })
+        Some(whole(Some(Arc::new(file)), reserved))
     }
 }
 
@@ -252,6 +250,12 @@ impl Drop for Reserved {
 }
 
 impl Incoming {
+    /// Compares the body with an announced SHA-1 too; before the first byte.
+    pub fn with_sha1(mut self, announced: Option<[u8; 20]>) -> Self {
+        self.sums = self.sums.with_sha1(announced);
+        self
+    }
+
     /// Takes the next bytes.
     ///
     /// # Errors
@@ -273,7 +277,7 @@ impl Incoming {
             }
             None => {}
         }
-        self.md5.update(&bytes);
+        self.sums.update(&bytes);
         self.batch.extend_from_slice(&bytes);
         if self.batch.len() >= BATCH {
             self.flush().await
@@ -317,7 +321,7 @@ impl Incoming {
         Ok(file)
     }
 
-    /// The body is complete: compares length and MD5 with what was announced.
+    /// The body is complete: compares length and sums with what was announced.
     ///
     /// # Errors
     /// `ChecksumMismatch`; what writing the last bytes gives.
@@ -329,11 +333,7 @@ impl Incoming {
             );
             return Err(Error::new(ErrorKind::ChecksumMismatch, sentence));
         }
-        let md5: [u8; 16] = self.md5.clone().finalize().into();
-        if announced.is_some_and(|announced| announced != md5) {
-            let sentence = "The bytes do not have the MD5 that was announced; nothing was changed.";
-            return Err(Error::new(ErrorKind::ChecksumMismatch, sentence));
-        }
+        let (md5, sha1) = std::mem::take(&mut self.sums).finish(announced)?;
         if !self.batch.is_empty() {
             self.flush().await?;
         }
@@ -348,6 +348,7 @@ impl Incoming {
         Ok(Spooled {
             size: self.received,
             md5,
+            sha1,
             file,
             _reserved: self.reserved,
         })
@@ -412,6 +413,10 @@ impl Spooled {
 impl Content for Spooled {
     fn size(&self) -> u64 {
         self.size
+    }
+
+    fn sha1(&self) -> Option<[u8; 20]> {
+        self.sha1
     }
 
     fn read(&self, offset: u64, length: u64) -> Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send + Sync>> {

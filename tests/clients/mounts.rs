@@ -1,12 +1,12 @@
 //! davfs2 and cadaver: neither follows redirects.
 
-use crate::program::{BIG, Mounted, attempt, world};
+use crate::program::{BIG, Mounted, attempt, world_of};
 use crate::world::{PASSWORD, USER};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mount.davfs"]
 async fn davfs2_mounts_finds_and_reads() {
-    let world = world().await;
+    let world = world_of(super::KIND).await;
     for mount in ["proxy", "auto"] {
         let at = tempfile::TempDir::new().unwrap();
         let cache = tempfile::TempDir::new().unwrap();
@@ -47,7 +47,7 @@ async fn davfs2_mounts_finds_and_reads() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs cadaver"]
 async fn cadaver_lists_and_gets() {
-    let world = world().await;
+    let world = world_of(super::KIND).await;
     let home = tempfile::TempDir::new().unwrap();
     let address = world.server.address();
     let host = address.split(':').next().unwrap();

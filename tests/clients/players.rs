@@ -1,6 +1,6 @@
 //! Players: they begin, seek to the end and back.
 
-use crate::program::{attempt, run, world};
+use crate::program::{attempt, run, world_of};
 use crate::world::{PASSWORD, USER, World};
 
 fn signed_in(world: &World, path: &str) -> String {
@@ -12,7 +12,7 @@ fn signed_in(world: &World, path: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs ffprobe, ffmpeg"]
 async fn ffmpeg_finds_the_index_at_the_end_and_seeks() {
-    let world = world().await;
+    let world = world_of(super::KIND).await;
     for mount in ["redirect", "proxy", "auto"] {
         let url = signed_in(&world, &format!("/{mount}/film/clip.mp4"));
         let show = [
@@ -50,7 +50,7 @@ async fn ffmpeg_finds_the_index_at_the_end_and_seeks() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mpv"]
 async fn mpv_plays_from_near_the_end() {
-    let world = world().await;
+    let world = world_of(super::KIND).await;
     for mount in ["redirect", "proxy", "auto"] {
         let url = signed_in(&world, &format!("/{mount}/film/clip.mp4"));
         let quiet = [
@@ -68,7 +68,7 @@ async fn mpv_plays_from_near_the_end() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs ffprobe"]
 async fn a_library_that_probes_a_film_again_costs_no_read() {
-    let world = world().await;
+    let world = world_of(super::KIND).await;
     let url = signed_in(&world, "/proxy/film/clip.mp4");
     let probe = || run("ffprobe", &["-v", "error", "-show_format", "-show_streams", &url]);
     let first = probe();

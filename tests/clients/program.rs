@@ -6,17 +6,23 @@ use std::time::{Duration, Instant};
 
 use dav123::sim::{Cloud, Content};
 
-use crate::world::{World, account, options};
+use crate::world::kind::Kind;
+use crate::world::{World, options};
 
 /// Length of the large file.
 pub const BIG: u64 = 40 << 20;
 
 /// A cloud with a small tree and a film, and a server with the account under each strategy: `/redirect`, `/proxy`, `/auto`.
 pub async fn world() -> World {
+    world_of(Kind::Account).await
+}
+
+/// The same with mounts of a kind.
+pub async fn world_of(kind: Kind) -> World {
     World::start(options(), fill, |cloud| {
         ["redirect", "proxy", "auto"]
             .map(|strategy| {
-                account(
+                kind.mount(
                     cloud,
                     &format!("/{strategy}"),
                     &format!("strategy = \"{strategy}\""),

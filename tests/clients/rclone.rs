@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::program::{BIG, Mounted, ODD, attempt, run, world};
+use crate::program::{BIG, Mounted, ODD, attempt, run, world_of};
 use crate::world::{PASSWORD, USER, World, eventually};
 
 /// The flags that make `:webdav:` our server.
@@ -31,7 +31,7 @@ fn rclone(world: &World, mount: &str, arguments: &[&str]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rclone"]
 async fn rclone_lists_reads_and_seeks_under_every_strategy() {
-    let world = world().await;
+    let world = world_of(super::KIND).await;
     for mount in ["redirect", "proxy", "auto"] {
         let listed = rclone(&world, mount, &["lsf", "-R", ":webdav:"]);
         assert_eq!(
@@ -57,7 +57,7 @@ async fn rclone_lists_reads_and_seeks_under_every_strategy() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rclone"]
 async fn rclone_copies_a_tree_down_and_finds_it_equal_by_md5() {
-    let world = world().await;
+    let world = world_of(super::KIND).await;
     for mount in ["redirect", "proxy"] {
         let here = tempfile::TempDir::new().unwrap();
         let to = here.path().to_str().unwrap();
@@ -79,7 +79,7 @@ async fn rclone_copies_a_tree_down_and_finds_it_equal_by_md5() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rclone"]
 async fn rclone_about_shows_the_quota() {
-    let world = world().await;
+    let world = world_of(super::KIND).await;
     let about = rclone(&world, "redirect", &["about", ":webdav:"]);
     assert!(about.contains("Free:") && about.contains("Used:"), "{about}");
 }
@@ -87,7 +87,7 @@ async fn rclone_about_shows_the_quota() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rclone, fusermount3"]
 async fn rclone_mount_reads_files_at_random_places() {
-    let world = world().await;
+    let world = world_of(super::KIND).await;
     for mount in ["redirect", "proxy"] {
         let at = tempfile::TempDir::new().unwrap();
         let flags = remote(&world, mount, "owncloud");
@@ -128,7 +128,7 @@ async fn expected(world: &World, offset: u64, length: u64) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rclone"]
 async fn rclone_follows_the_302_to_another_dav123() {
-    let pair = crate::world::pair::Pair::start(|cloud| {
+    let pair = crate::world::pair::Pair::of(super::KIND, |cloud| {
         cloud.add_file("/a.txt", "through two servers\n");
     })
     .await;

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use dav123::sim::{Cloud, Content, RefererRule};
 use serde_json::Value;
 
-use crate::world::{World, account, header, options};
+use super::KIND;
+use crate::world::{World, header, options};
 
 const LARGE: Content = Content::Pattern {
     seed: 1,
@@ -21,7 +22,7 @@ async fn world(more: &str) -> World {
             cloud.add_file("/a.txt", "hello world");
             cloud.add_file("/empty.txt", "");
         },
-        |cloud| account(cloud, "/drive", more),
+        |cloud| KIND.mount(cloud, "/drive", more),
     )
     .await
 }
@@ -239,7 +240,7 @@ async fn auto_gives_a_player_no_link_that_would_end_before_the_film() {
 fn worker(cloud: &Cloud) -> String {
     let more =
         "strategy = \"proxy-url\"\nproxy_url = \"https://worker.example\"\nproxy_secret = \"worker-key\"";
-    account(cloud, "/drive", more)
+    KIND.mount(cloud, "/drive", more)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,7 +275,7 @@ async fn a_worker_gets_a_link_for_the_mount_s_secret_alone() {
         cloud.settings().referer = RefererRule::Outer;
     };
     let world = World::start(options(), fill, |cloud| {
-        worker(cloud) + &account(cloud, "/other", "")
+        worker(cloud) + &KIND.mount(cloud, "/other", "")
     })
     .await;
     let ask = async |token: &str, path: &str| {

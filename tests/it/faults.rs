@@ -3,7 +3,8 @@
 use dav123::sim::{Fault, FaultKind};
 use serde_json::Value;
 
-use crate::world::{World, account, endpoints, options};
+use super::KIND;
+use crate::world::{World, endpoints, options};
 
 /// A fault of 123pan, the answer to a client, and a piece of its sentence.
 struct Row {
@@ -23,7 +24,7 @@ fn row(fault: FaultKind, status: u16, retry_after: bool, says: &'static str) -> 
     }
 }
 
-fn code(code: impl Into<Value>, message: &str) -> FaultKind {
+pub fn code(code: impl Into<Value>, message: &str) -> FaultKind {
     FaultKind::Code(code.into(), message.to_owned())
 }
 
@@ -50,7 +51,7 @@ fn table() -> Vec<Row> {
             code(401, "当前账号存在安全风险，请使用短信验证码或者微信进行登录"),
             503,
             true,
-            "access_token",
+            "sign in once on 123pan's web page",
         ),
         row(
             code(1, "Please include the platform field"),
@@ -66,13 +67,12 @@ fn table() -> Vec<Row> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_after_of_123pan_that_no_client_would_wait_for_is_handed_on() {
-    let world = World::account(|cloud| {
-        cloud.add_file("/a.txt", "a");
-    })
-    .await;
-    world
-        .cloud
-        .fault(Fault::forever("list", FaultKind::Status(429, Some(60))));
+    let world = KIND
+        .world(|cloud| {
+            cloud.add_file("/a.txt", "a");
+        })
+        .await;
+    world.fault(Fault::forever("list", FaultKind::Status(429, Some(60))));
     let answer = world.request("PROPFIND", "/drive").send().await.unwrap();
     assert_eq!(answer.status(), 503);
     let seconds: u64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
@@ -91,13 +91,14 @@ async fn a_fault_of_123pan_is_never_404_nor_an_empty_folder_and_says_what_to_do(
         says,
     } in table()
     {
-        let world = World::account(|cloud| {
-            cloud.add_file("/dir/a.txt", "a");
-        })
-        .await;
+        let world = KIND
+            .world(|cloud| {
+                cloud.add_file("/dir/a.txt", "a");
+            })
+            .await;
         // The root is known, the folder is not.
         assert_eq!(world.propfind("/drive", "1").await.0, 207);
-        world.cloud.fault(Fault::forever("list", fault.clone()));
+        world.fault(Fault::forever("list", fault.clone()));
         for (method, path) in [
             ("PROPFIND", "/drive/dir"),
             ("PROPFIND", "/drive/dir/a.txt"),
@@ -148,12 +149,13 @@ async fn a_fault_while_a_link_is_asked_is_never_404() {
     } in table()
     {
         // A cut answer of a download call is the same as of any other.
-        let world = World::account(|cloud| {
-            cloud.add_file("/a.txt", "a");
-        })
-        .await;
+        let world = KIND
+            .world(|cloud| {
+                cloud.add_file("/a.txt", "a");
+            })
+            .await;
         assert_eq!(world.propfind("/drive", "1").await.0, 207);
-        world.cloud.fault(Fault::forever("download_info", fault.clone()));
+        world.fault(Fault::forever("download_info", fault.clone()));
         let answer = world.get("/drive/a.txt").await;
         let got = answer.status().as_u16();
         let after = answer.headers().contains_key("retry-after");
@@ -166,11 +168,12 @@ async fn a_fault_while_a_link_is_asked_is_never_404() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn used_up_traffic_is_403_with_a_sentence() {
-    let world = World::account(|cloud| {
-        cloud.add_file("/a.txt", "a");
-        cloud.settings().traffic_used_up = true;
-    })
-    .await;
+    let world = KIND
+        .world(|cloud| {
+            cloud.add_file("/a.txt", "a");
+            cloud.settings().traffic_used_up = true;
+        })
+        .await;
     let answer = world.get("/drive/a.txt").await;
     assert_eq!(answer.status(), 403);
     let body = answer.text().await.unwrap();
@@ -190,89 +193,28 @@ async fn a_passing_fault_is_waited_out_and_the_client_sees_nothing_of_it() {
         FaultKind::Drop,
         code(429, "请求太频繁"),
     ] {
-        let world = World::account(|cloud| {
-            cloud.add_file("/a.txt", "a");
-        })
-        .await;
-        world.cloud.fault(Fault::once("list", fault.clone()));
-        world.cloud.fault(Fault::once("download_info", fault));
+        let world = KIND
+            .world(|cloud| {
+                cloud.add_file("/a.txt", "a");
+            })
+            .await;
+        world.fault(Fault::once("list", fault.clone()));
+        world.fault(Fault::once("download_info", fault));
         assert_eq!(world.members("/drive").await, ["/drive/a.txt"]);
         assert_eq!(world.get("/drive/a.txt").await.status(), 302);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_wrong_is_set_once_by_the_time_call_or_else_by_the_date_of_its_answer() {
-    for (ahead, how, time_call) in [
-        (7200, "it is slow", true),
-        (-7200, "it is fast", true),
-        (86_400 * 3, "it is slow", false),
-    ] {
-        let world = World::account(|cloud| {
-            for n in 0..20 {
-                cloud.add_file(&format!("/{n}/a.txt"), "a");
-            }
-            cloud.settings().clock_ahead = ahead;
-        })
-        .await;
-        if !time_call {
-            world.cloud.fault(Fault::forever("server_time", FaultKind::Html));
-        }
-        world.members("/drive").await;
-        assert_eq!(world.calls("server_time"), 1, "{ahead}");
-        let log = world.server.log();
-        assert!(log.contains(how) && log.contains("set the clock right"), "{log}");
-        let world_ref = &world;
-        let refused = world.calls("list");
-        let all = (0..20).map(|n| async move { world_ref.propfind(&format!("/drive/{n}"), "1").await });
-        for (status, body) in futures_util::future::join_all(all).await {
-            assert_eq!(status, 207, "{body}");
-        }
-        assert_eq!(world.calls("list"), refused + 20, "every signature is right now");
-        assert_eq!(world.calls("server_time"), 1);
-        let answer = world.get("/drive/3/a.txt").await;
-        assert_eq!(answer.status(), 302);
-        // The link's `t=` is the cloud's time: by ours it lives a day, not three more and not none.
-        let life = crate::world::header(&answer, "cache-control");
-        let life: u64 = life.rsplit('=').next().unwrap().parse().unwrap();
-        assert!((80_000..=86_400).contains(&life), "{ahead} {life}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_signature_of_a_slow_clock_is_a_sentence_about_the_clock() {
-    let world = World::account(|cloud| {
-        cloud.add_file("/a.txt", "a");
-        cloud.add_folder("/unknown");
-    })
-    .await;
-    world.cloud.fault(Fault::once(
-        "list",
-        code(400, "签名错误:ak illegality, check the time"),
-    ));
-    assert_eq!(
-        world.members("/drive").await.len(),
-        2,
-        "the clock was set, then it works"
-    );
-    assert_eq!(world.calls("server_time"), 1);
-    world
-        .cloud
-        .fault(Fault::forever("list", code(400, "签名错误:ak illegality")));
-    let (status, body) = world.propfind("/drive/unknown", "1").await;
-    assert_eq!(status, 502);
-    assert!(body.contains("clock"), "{body}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a minute: the patience for a silent 123pan"]
 async fn a_silent_123pan_is_504() {
-    let world = World::account(|cloud| {
-        cloud.add_file("/a.txt", "a");
-    })
-    .await;
+    let world = KIND
+        .world(|cloud| {
+            cloud.add_file("/a.txt", "a");
+        })
+        .await;
     let silence = FaultKind::Delay(std::time::Duration::from_secs(300));
-    world.cloud.fault(Fault::forever("list", silence));
+    world.fault(Fault::forever("list", silence));
     let (status, body) = world.propfind("/drive", "1").await;
     assert_eq!(status, 504, "{body}");
     assert!(body.contains("in time"), "{body}");
@@ -280,12 +222,13 @@ async fn a_silent_123pan_is_504() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_banned_address_is_left_in_peace() {
-    let world = World::account(|cloud| {
-        cloud.add_file("/a.txt", "1");
-    })
-    .await;
+    let world = KIND
+        .world(|cloud| {
+            cloud.add_file("/a.txt", "1");
+        })
+        .await;
     let ban = code("403", "123pan-global-slb forbidden client ip 192.0.2.1");
-    world.cloud.fault(Fault::forever("list", ban));
+    world.fault(Fault::forever("list", ban));
     assert_eq!(world.propfind("/drive", "1").await.0, 503);
     let calls = world.cloud.counters().total();
     for _ in 0..20 {
@@ -304,7 +247,7 @@ async fn a_dead_cloud_is_a_gateway_timeout() {
         |cloud| {
             // Nothing listens on the discard port.
             let dead = endpoints(cloud).replace(&cloud.base(), "http://127.0.0.1:9");
-            account(cloud, "/drive", "").replace(&endpoints(cloud), &dead)
+            KIND.mount(cloud, "/drive", "").replace(&endpoints(cloud), &dead)
         },
     )
     .await;

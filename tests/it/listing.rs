@@ -4,22 +4,28 @@ use std::time::{Duration, Instant};
 
 use dav123::sim::{Cloud, Fault, FaultKind};
 
-use crate::world::{World, account, endpoints, head, options};
+use super::KIND;
+use crate::world::{World, head, options};
 
 /// A world with a `[cache]` section of one line.
 async fn cached(line: &str, fill: impl FnOnce(&Cloud)) -> World {
     World::configured(options(), fill, |cloud, dir| {
-        format!("[cache]\n{line}\n{}{}", head(dir), account(cloud, "/drive", ""))
+        format!(
+            "[cache]\n{line}\n{}{}",
+            head(dir),
+            KIND.mount(cloud, "/drive", "")
+        )
     })
     .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listing_is_served_from_memory_for_list_ttl_and_sighup_forgets_it() {
-    let world = World::account(|cloud| {
-        cloud.add_file("/a.txt", "a");
-    })
-    .await;
+    let world = KIND
+        .world(|cloud| {
+            cloud.add_file("/a.txt", "a");
+        })
+        .await;
     assert_eq!(world.members("/drive").await, ["/drive/a.txt"]);
     world.cloud.add_file("/b.txt", "b");
     assert_eq!(world.members("/drive").await, ["/drive/a.txt"]);
@@ -77,11 +83,12 @@ async fn probe_files_cost_no_call_where_the_folder_is_known_even_if_its_listing_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_a_real_404_and_not_a_207() {
-    let world = World::account(|cloud| {
-        cloud.add_file("/a.txt", "a");
-        cloud.add_folder("/gone");
-    })
-    .await;
+    let world = KIND
+        .world(|cloud| {
+            cloud.add_file("/a.txt", "a");
+            cloud.add_folder("/gone");
+        })
+        .await;
     for path in [
         "/drive/nothing",
         "/drive/nothing/below",
@@ -112,7 +119,7 @@ async fn root_id_shows_a_folder_of_the_drive_as_the_mount() {
         },
         |cloud| {
             let id = cloud.id("/up/inner").unwrap();
-            account(cloud, "/drive", &format!("root_id = {id}"))
+            KIND.mount(cloud, "/drive", &format!("root_id = {id}"))
         },
     )
     .await;
@@ -150,9 +157,9 @@ async fn mounts_nest_and_a_mount_hides_the_drive_s_folder_of_its_name() {
             let id = cloud.id("/inner").unwrap();
             let inner = format!("root_id = {id}");
             [
-                account(cloud, "/", ""),
-                account(cloud, "/films", &inner),
-                account(cloud, "/deep/er/mount", &inner),
+                KIND.mount(cloud, "/", ""),
+                KIND.mount(cloud, "/films", &inner),
+                KIND.mount(cloud, "/deep/er/mount", &inner),
             ]
             .concat()
         },
@@ -175,11 +182,12 @@ async fn mounts_nest_and_a_mount_hides_the_drive_s_folder_of_its_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_entries_of_one_name_are_both_shown_and_both_readable() {
-    let world = World::account(|cloud| {
-        cloud.add_file("/film.mkv", "first");
-        cloud.add_twin("/film.mkv", "second").unwrap();
-    })
-    .await;
+    let world = KIND
+        .world(|cloud| {
+            cloud.add_file("/film.mkv", "first");
+            cloud.add_twin("/film.mkv", "second").unwrap();
+        })
+        .await;
     let members = world.members("/drive").await;
     assert_eq!(members.len(), 2, "{members:?}");
     assert!(members.contains(&"/drive/film.mkv".to_owned()), "{members:?}");
@@ -217,12 +225,13 @@ async fn names_with_every_odd_character_are_listed_and_read_as_they_are() {
         "…",
         "a%2Fb",
     ];
-    let world = World::account(|cloud| {
-        for name in names {
-            cloud.add_file(&format!("/{name}"), name.as_bytes().to_vec());
-        }
-    })
-    .await;
+    let world = KIND
+        .world(|cloud| {
+            for name in names {
+                cloud.add_file(&format!("/{name}"), name.as_bytes().to_vec());
+            }
+        })
+        .await;
     let mut members = world.members("/drive").await;
     members.sort();
     let mut wanted: Vec<String> = names.iter().map(|n| format!("/drive/{n}")).collect();
@@ -252,41 +261,12 @@ async fn names_with_every_odd_character_are_listed_and_read_as_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_next_api_host_is_taken_when_the_first_cannot_be_connected_to() {
-    // A port that was free a moment ago: nobody answers there.
-    let dead = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let world = World::start(
-        options(),
-        |cloud| {
-            cloud.add_file("/a.txt", "a");
-        },
-        |cloud| {
-            let base = cloud.base();
-            account(cloud, "/drive", "").replace(
-                &endpoints(cloud),
-                &endpoints(cloud).replace(
-                    &format!("api = \"{base}/b/api\""),
-                    &format!("api = [\"http://{dead}/b/api\", \"{base}/b/api\"]"),
-                ),
-            )
-        },
-    )
-    .await;
-    assert_eq!(world.members("/drive").await, ["/drive/a.txt"]);
-    assert_eq!(world.get("/drive/a.txt").await.status(), 302);
-    let changes = world.server.log().matches("taking the next one").count();
-    assert_eq!(changes, 1, "the host that answers is kept");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_propfind_has_the_shape_that_clients_need() {
-    let world = World::account(|cloud| {
-        cloud.add_file("/dir/a.txt", "hello");
-    })
-    .await;
+    let world = KIND
+        .world(|cloud| {
+            cloud.add_file("/dir/a.txt", "hello");
+        })
+        .await;
     // A1: a folder without its slash is answered as it is.
     let (status, body) = world.propfind("/drive/dir", "1").await;
     assert_eq!(status, 207);
@@ -332,10 +312,11 @@ async fn a_propfind_has_the_shape_that_clients_need() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_infinite_depth_is_refused_with_its_precondition() {
-    let world = World::account(|cloud| {
-        cloud.add_file("/dir/a.txt", "hello");
-    })
-    .await;
+    let world = KIND
+        .world(|cloud| {
+            cloud.add_file("/dir/a.txt", "hello");
+        })
+        .await;
     let (status, body) = world.propfind("/drive", "infinity").await;
     assert_eq!(status, 403);
     assert!(body.contains("propfind-finite-depth"), "{body}");
@@ -348,10 +329,11 @@ async fn an_infinite_depth_is_refused_with_its_precondition() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_without_a_user_agent_is_served() {
-    let world = World::account(|cloud| {
-        cloud.add_file("/a.txt", "hello");
-    })
-    .await;
+    let world = KIND
+        .world(|cloud| {
+            cloud.add_file("/a.txt", "hello");
+        })
+        .await;
     // reqwest sends none unless told to.
     assert_eq!(world.members("/drive").await, ["/drive/a.txt"]);
     assert_eq!(world.get("/drive/a.txt").await.status(), 302);
@@ -366,11 +348,12 @@ async fn a_quota_that_cannot_be_had_neither_fails_nor_holds_up_the_listing() {
         FaultKind::Delay(Duration::from_secs(300)),
         FaultKind::Status(429, Some(30)),
     ] {
-        let world = World::account(|cloud| {
-            cloud.add_file("/a.txt", "a");
-        })
-        .await;
-        world.cloud.fault(Fault::forever("user_info", kind.clone()));
+        let world = KIND
+            .world(|cloud| {
+                cloud.add_file("/a.txt", "a");
+            })
+            .await;
+        world.fault(Fault::forever("user_info", kind.clone()));
         let begun = Instant::now();
         let answer = world
             .request("PROPFIND", "/drive")

@@ -1,5 +1,5 @@
 //! Tests through the front door: HTTP against the built server, in front of the simulated cloud.
-// The tests of writing are written once and made for each kind of mount.
+// The tests of what two kinds of mount do alike are written once and made for each.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::duplicate_mod, missing_docs)]
 
 #[path = "../world/mod.rs"]
@@ -30,6 +30,8 @@ mod memory;
 mod metrics;
 mod mistakes;
 mod open;
+mod open_sha1;
+mod open_token;
 mod operation;
 mod outage;
 #[cfg(target_os = "linux")]
@@ -50,8 +52,10 @@ mod spool;
 mod stale;
 mod status;
 mod trust;
+mod upload_faults;
+mod web;
 mod worker;
 mod write;
 
-/// The kind of mount of the tests of writing; [`by_open`] has another.
+/// The kind of mount of the tests that are made for two; [`by_open`] has the other.
 const KIND: world::kind::Kind = world::kind::Kind::Account;

@@ -3,13 +3,14 @@
 use dav123::sim::{Cloud, Content};
 use futures_util::future::join_all;
 
-use crate::world::{World, account, header, options};
+use super::KIND;
+use crate::world::{World, header, options};
 
 const LEN: u64 = 30_000_001;
 const FILE: Content = Content::Pattern { seed: 5, len: LEN };
 
 async fn world(more: &str) -> World {
-    let mounts = |cloud: &Cloud| account(cloud, "/drive", &format!("strategy = \"proxy\"\n{more}"));
+    let mounts = |cloud: &Cloud| KIND.mount(cloud, "/drive", &format!("strategy = \"proxy\"\n{more}"));
     World::start(
         options(),
         |cloud| {
@@ -96,7 +97,7 @@ async fn zero_bytes_switch_it_off() {
         |cloud| {
             let _ = cloud.add_file("/film.mkv", FILE);
         },
-        |cloud| account(cloud, "/drive", "strategy = \"proxy\""),
+        |cloud| KIND.mount(cloud, "/drive", "strategy = \"proxy\""),
     )
     .await;
     for calls in [4, 8] {

@@ -2,7 +2,9 @@
 
 use dav123::sim::{Cloud, Fault, FaultKind, PageRows};
 
-use crate::world::{World, account, brief, eventually, head, hrefs, options};
+use super::KIND;
+use crate::world::kind::Kind;
+use crate::world::{World, brief, eventually, head, hrefs, options};
 
 /// A folder `/big` of `count` empty files, `0.txt` and so on.
 fn big(count: usize) -> impl FnOnce(&Cloud) {
@@ -14,20 +16,20 @@ fn big(count: usize) -> impl FnOnce(&Cloud) {
 }
 
 /// A world whose root is listed already, so that all further list calls are for `/big`.
-async fn world(count: usize) -> World {
-    let world = World::account(big(count)).await;
+pub async fn world(count: usize) -> World {
+    let world = KIND.world(big(count)).await;
     assert_eq!(world.members("/drive").await, ["/drive/big/"]);
     world.cloud.counters().reset();
     world
 }
 
-fn expected(count: usize) -> Vec<String> {
+pub fn expected(count: usize) -> Vec<String> {
     let mut names: Vec<String> = (0..count).map(|n| format!("/drive/big/{n}.txt")).collect();
     names.sort();
     names
 }
 
-async fn sorted(world: &World) -> Vec<String> {
+pub async fn sorted(world: &World) -> Vec<String> {
     let mut members = world.members("/drive/big").await;
     members.sort();
     members
@@ -55,7 +57,7 @@ async fn the_first_page_is_sent_while_the_second_is_not_there_yet() {
         after: 0,
         lasting: None,
     };
-    world.cloud.fault(Fault::once("list", stall).after(1));
+    world.fault(Fault::once("list", stall).after(1));
     let mut answer = world
         .request("PROPFIND", "/drive/big")
         .header("depth", "1")
@@ -64,11 +66,15 @@ async fn the_first_page_is_sent_while_the_second_is_not_there_yet() {
         .unwrap();
     assert_eq!(answer.status(), 207);
     let mut body = Vec::new();
-    // The rows come with the largest id first: the first page ends with 200.txt.
-    while !String::from_utf8_lossy(&body).contains("/200.txt<") {
+    // An account's rows come with the largest id first, those of the Open platform with the smallest.
+    let (last, next) = match KIND {
+        Kind::Account => ("/200.txt<", "/199.txt<"),
+        Kind::Open => ("/99.txt<", "/100.txt<"),
+    };
+    while !String::from_utf8_lossy(&body).contains(last) {
         body.extend_from_slice(&answer.chunk().await.unwrap().unwrap());
     }
-    assert!(!String::from_utf8_lossy(&body).contains("/199.txt<"));
+    assert!(!String::from_utf8_lossy(&body).contains(next));
     eventually("the second page is asked for", || world.calls("list") == 2).await;
     body.extend_from_slice(&world.releasing(answer.bytes()).await.unwrap());
     assert_eq!(hrefs(&String::from_utf8(body).unwrap()).len(), 301);
@@ -87,11 +93,12 @@ async fn pages_may_have_any_number_of_rows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_folder_is_empty_whether_its_list_is_null_or_empty() {
     for null in [true, false] {
-        let world = World::account(|cloud| {
-            cloud.settings().null_lists = null;
-            cloud.add_folder("/empty");
-        })
-        .await;
+        let world = KIND
+            .world(|cloud| {
+                cloud.settings().null_lists = null;
+                cloud.add_folder("/empty");
+            })
+            .await;
         assert!(world.members("/drive/empty").await.is_empty());
     }
 }
@@ -99,73 +106,15 @@ async fn an_empty_folder_is_empty_whether_its_list_is_null_or_empty() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_comes_twice_is_shown_once() {
     let world = world(250).await;
-    world
-        .cloud
-        .fault(Fault::forever("list", FaultKind::RepeatRow { page: 2 }));
+    world.fault(Fault::forever("list", FaultKind::RepeatRow { page: 2 }));
     assert_eq!(sorted(&world).await, expected(250));
     assert_eq!(world.calls("list"), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listing_that_lacks_rows_is_begun_anew_until_it_is_whole() {
-    let world = world(250).await;
-    world
-        .cloud
-        .fault(Fault::once("list", FaultKind::LackRows { page: 2, rows: 3 }));
-    assert_eq!(sorted(&world).await, expected(250));
-    assert_eq!(world.calls("list"), 6, "two passes of three pages");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_total_that_is_always_wrong_is_outvoted_by_two_equal_passes() {
-    let world = world(250).await;
-    for page in 1..=3 {
-        let kind = FaultKind::ShiftTotal { page, by: 5 };
-        world.cloud.fault(Fault::forever("list", kind));
-    }
-    assert_eq!(sorted(&world).await, expected(250));
-    assert_eq!(world.calls("list"), 6);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_total_that_changes_between_pages_begins_the_listing_anew() {
-    let world = world(250).await;
-    world
-        .cloud
-        .fault(Fault::once("list", FaultKind::ShiftTotal { page: 3, by: 1 }));
-    assert_eq!(sorted(&world).await, expected(250));
-    assert_eq!(world.calls("list"), 6);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_listing_that_never_fits_is_given_up_after_3_restarts_and_never_ends_well_formed() {
-    let world = world(250).await;
-    // Other rows are lacking in each pass.
-    for rows in 1..=4 {
-        let kind = FaultKind::LackRows { page: 2, rows };
-        world.cloud.fault(Fault::once("list", kind));
-    }
-    let (status, body) = world.propfind("/drive/big", "1").await;
-    assert_eq!(status, 207);
-    assert!(body.starts_with("broken: "), "{}", brief(&body));
-    assert_eq!(world.calls("list"), 12, "four passes of three pages");
-    assert_eq!(sorted(&world).await, expected(250), "nothing was kept");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_total_that_wavers_always_is_outvoted_by_two_equal_passes() {
-    let world = world(250).await;
-    world
-        .cloud
-        .fault(Fault::forever("list", FaultKind::ShiftTotal { page: 2, by: 1 }));
-    assert_eq!(sorted(&world).await, expected(250));
-    assert!(world.calls("list") <= 12, "{}", world.calls("list"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_failure_of_the_first_page_is_an_error_and_no_multistatus() {
     let world = world(250).await;
-    world.cloud.fault(Fault::once("list", FaultKind::GarbageJson));
+    world.fault(Fault::once("list", FaultKind::GarbageJson));
     let (status, body) = world.propfind("/drive/big", "1").await;
     assert_eq!(status, 502, "{body}");
     assert!(!body.contains("multistatus"), "{}", brief(&body));
@@ -182,7 +131,7 @@ async fn a_failure_of_a_later_page_breaks_the_transfer_and_nothing_is_kept() {
         FaultKind::Code(99.into(), "no".into()),
     ] {
         let world = world(450).await;
-        world.cloud.fault(Fault::forever("list", kind.clone()).after(2));
+        world.fault(Fault::forever("list", kind.clone()).after(2));
         let (status, body) = world.propfind("/drive/big", "1").await;
         assert_eq!(status, 207, "{kind:?}: the first page was in hand");
         assert!(body.starts_with("broken: "), "{kind:?}: {}", brief(&body));
@@ -197,9 +146,7 @@ async fn a_failure_of_a_later_page_breaks_the_transfer_and_nothing_is_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_listing_closes_the_stream_of_http_1_without_a_last_chunk() {
     let world = world(450).await;
-    world
-        .cloud
-        .fault(Fault::forever("list", FaultKind::GarbageJson).after(2));
+    world.fault(Fault::forever("list", FaultKind::GarbageJson).after(2));
     let sent = world.raw("PROPFIND", "/drive/big").await;
     assert!(sent.starts_with("HTTP/1.1 207 "), "{sent}");
     assert!(
@@ -229,7 +176,10 @@ async fn the_pace_of_123pan_is_kept_by_all_who_ask_together() {
                 cloud.add_file(&format!("/{folder}/a.txt"), "");
             }
         },
-        |cloud| account(cloud, "/drive", "").replace("rate = 100.0", "rate = 10.0"),
+        |cloud| {
+            KIND.mount(cloud, "/drive", "")
+                .replace("rate = 100.0", "rate = 10.0")
+        },
     )
     .await;
     let paths: Vec<String> = (0..12).map(|n| format!("/drive/{n}")).collect();
@@ -256,7 +206,7 @@ async fn list_entries_bounds_what_is_kept_and_the_longest_unused_folder_goes_fir
             format!(
                 "[cache]\nlist_entries = 100\n{}{}",
                 head(dir),
-                account(cloud, "/drive", "")
+                KIND.mount(cloud, "/drive", "")
             )
         },
     )
@@ -281,7 +231,7 @@ async fn a_client_who_leaves_does_not_cut_the_listing_that_has_cost_calls() {
         after: 0,
         lasting: None,
     };
-    world.cloud.fault(Fault::once("list", stall).after(1));
+    world.fault(Fault::once("list", stall).after(1));
     let mut first = world
         .request("PROPFIND", "/drive/big")
         .header("depth", "1")

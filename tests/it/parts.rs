@@ -2,8 +2,8 @@
 
 use dav123::sim::{Content, Fault, FaultKind};
 
+use super::write::{put, world};
 use crate::world::{World, header};
-use crate::write::{put, world};
 
 const LEN: u64 = 1_000_000;
 const FILE: Content = Content::Pattern { seed: 21, len: LEN };
@@ -50,9 +50,7 @@ async fn several_ranges_of_a_file_come_as_parts() {
     let file = FILE.read(0, LEN);
     assert_parts(&world, "/drive/film.bin", &file, &ranges).await;
     // 123pan has it not yet.
-    world
-        .cloud
-        .fault(Fault::forever("upload_request", FaultKind::Status(502, None)));
+    world.fault(Fault::forever("upload_request", FaultKind::Status(502, None)));
     assert_eq!(put(&world, "/drive/waits.bin", file.clone()).await, 201);
     assert_parts(&world, "/drive/waits.bin", &file, &ranges).await;
 }

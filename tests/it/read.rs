@@ -1,13 +1,14 @@
 //! Reading an account: listing, GET, HEAD, and what they cost.
 
-use crate::world::World;
+use super::KIND;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_listed_and_redirected_to_the_cdn() {
-    let world = World::account(|cloud| {
-        cloud.add_file("/电影/a b#.txt", "hello world");
-    })
-    .await;
+    let world = KIND
+        .world(|cloud| {
+            cloud.add_file("/电影/a b#.txt", "hello world");
+        })
+        .await;
     let (status, body) = world.propfind("/drive/电影", "1").await;
     assert_eq!(status, 207, "{body}");
     assert!(body.contains("a%20b%23.txt"), "{body}");
@@ -21,10 +22,11 @@ async fn a_file_is_listed_and_redirected_to_the_cdn() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_cold_gets_of_one_file_cost_one_list_call_a_level_and_one_link_call() {
-    let world = World::account(|cloud| {
-        cloud.add_file("/a/b/c.bin", "x");
-    })
-    .await;
+    let world = KIND
+        .world(|cloud| {
+            cloud.add_file("/a/b/c.bin", "x");
+        })
+        .await;
     let gets = (0..50).map(|_| world.get("/drive/a/b/c.bin"));
     for answer in futures_util::future::join_all(gets).await {
         assert_eq!(answer.status(), 302);

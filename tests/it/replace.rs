@@ -45,8 +45,7 @@ async fn a_change_that_fails_puts_the_target_back() {
         let world = World::start(options(), fill, |cloud| {
             super::KIND.mount(cloud, "/drive", &format!("delete = \"{delete}\""))
         })
-        .await
-        .of(super::KIND);
+        .await;
         // The target's rename comes first, then the steps of the change itself.
         for (method, faults) in [
             ("MOVE", vec![Fault::once("move", fails())]),
@@ -161,4 +160,29 @@ async fn a_destination_outside_is_refused() {
         assert!([400, 403].contains(&status), "{to}: {status}");
     }
     assert_eq!(world.cloud.read("/new.txt").unwrap(), b"new");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrives_while_it_is_being_replaced_is_replaced_too() {
+    for method in ["COPY", "MOVE"] {
+        let world = world("back", fill).await;
+        world.members("/drive").await;
+        world.members("/drive/in").await;
+        // 123pan has the file, and its answer does not come.
+        let stall = FaultKind::Stall {
+            after: 0,
+            lasting: None,
+        };
+        world.fault(Fault::once("upload_complete", stall));
+        assert_eq!(put(&world, "/drive/in/late.txt", "late").await, 201);
+        eventually("it has arrived", || world.cloud.read("/in/late.txt").is_some()).await;
+        let answer = change(&world, method, "/drive/new.txt", "/drive/in/late.txt");
+        let answer = answer.send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert_eq!(status, 204, "{method}: {text}");
+        assert_eq!(world.cloud.read("/in/late.txt").unwrap(), b"new", "{method}");
+        let mut members = world.members("/drive/in").await;
+        members.sort();
+        assert_eq!(members, ["/drive/in/late.txt", "/drive/in/old.txt"], "{method}");
+    }
 }

@@ -252,3 +252,39 @@ async fn a_share_s_files_are_streamed_through_too_and_cost_one_link_call() {
     assert_eq!(world.calls("share_download"), 1);
     assert_eq!(world.calls("leaked_authorization"), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_that_has_ended_is_not_shown_any_more() {
+    let mut key = String::new();
+    let world = World::start_with(
+        options(),
+        "[cache]\nlist_ttl = \"1s\"\n",
+        |cloud| {
+            cloud.add_file("/s/a.txt", "a");
+        },
+        |cloud| {
+            key = cloud.add_share(
+                &["/s"],
+                ShareOptions {
+                    anonymous: true,
+                    ..Default::default()
+                },
+            );
+            share(cloud, "/share", &key, "")
+        },
+    )
+    .await;
+    assert_eq!(world.members("/share").await, ["/share/s/"]);
+    world.cloud.change_share(&key, true, true);
+    crate::stale::past_ttl().await;
+    let begun = std::time::Instant::now();
+    loop {
+        let (status, _) = world.propfind("/share", "1").await;
+        if status != 207 {
+            assert!(status < 500 && status != 404, "{status}");
+            break;
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}

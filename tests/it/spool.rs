@@ -14,8 +14,7 @@ async fn what_does_not_fit_the_spool_is_refused_before_its_body() {
         |_| {},
         |cloud| super::KIND.mount(cloud, "/drive", ""),
     )
-    .await
-    .of(super::KIND);
+    .await;
     // The client waits for `100 Continue`, and never gets it.
     let head = "PUT /drive/big.bin HTTP/1.1\r\nContent-Length: 2000000\r\nExpect: 100-continue\r\n";
     let answer = raw(&world, head, b"");

@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use dav123::sim::{Cloud, Fault, FaultKind, ShareOptions};
+use dav123::sim::{Cloud, Fault, FaultKind};
 
-use crate::world::{PASSWORD, USER, World, account, eventually, options, share};
+use super::KIND;
+use crate::world::{PASSWORD, USER, World, eventually, options};
 
-async fn cached(cache: &str, fill: impl FnOnce(&Cloud)) -> World {
+pub async fn cached(cache: &str, fill: impl FnOnce(&Cloud)) -> World {
     let sections = format!("[cache]\n{cache}\n");
-    World::start_with(options(), &sections, fill, |cloud| account(cloud, "/drive", "")).await
+    World::start_with(options(), &sections, fill, |cloud| {
+        KIND.mount(cloud, "/drive", "")
+    })
+    .await
 }
 
 fn tree(cloud: &Cloud) {
@@ -17,7 +21,7 @@ fn tree(cloud: &Cloud) {
 }
 
 /// Waits until listings are older than a `list_ttl` of 1 s.
-async fn past_ttl() {
+pub async fn past_ttl() {
     tokio::time::sleep(Duration::from_millis(1100)).await;
 }
 
@@ -36,7 +40,7 @@ async fn an_old_listing_is_shown_at_once_and_read_anew_behind() {
     assert_eq!(world.members("/drive/f").await, ["/drive/f/a.txt"]);
     world.cloud.add_file("/f/b.txt", "b");
     past_ttl().await;
-    world.cloud.fault(hang());
+    world.fault(hang());
     let begun = Instant::now();
     assert_eq!(world.members("/drive/f").await, ["/drive/f/a.txt"]);
     assert_eq!(world.propfind("/drive/f/a.txt", "0").await.0, 207);
@@ -52,7 +56,7 @@ async fn what_an_old_listing_lacks_is_not_called_missing_before_123pan_was_asked
     past_ttl().await;
     assert_eq!(world.propfind("/drive/f/b.txt", "0").await.0, 207);
     past_ttl().await;
-    world.cloud.fault(down());
+    world.fault(down());
     let (status, text) = world.propfind("/drive/f/c.txt", "0").await;
     assert!((500..600).contains(&status), "{status} {text}");
 }
@@ -69,7 +73,7 @@ async fn known_folders_are_shown_while_123pan_is_down_and_the_unknown_is_503() {
             Fault::forever("list", FaultKind::Code(429.into(), "操作频繁".to_owned())),
         ] {
             world.cloud.clear_faults();
-            world.cloud.fault(fault);
+            world.fault(fault);
             for _ in 0..3 {
                 assert_eq!(world.members("/drive/f").await, ["/drive/f/a.txt"]);
                 assert_eq!(world.propfind("/drive/f/a.txt", "0").await.0, 207);
@@ -95,42 +99,6 @@ async fn known_folders_are_shown_while_123pan_is_down_and_the_unknown_is_503() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_share_that_has_ended_is_not_shown_any_more() {
-    let mut key = String::new();
-    let world = World::start_with(
-        options(),
-        "[cache]\nlist_ttl = \"1s\"\n",
-        |cloud| {
-            cloud.add_file("/s/a.txt", "a");
-        },
-        |cloud| {
-            key = cloud.add_share(
-                &["/s"],
-                ShareOptions {
-                    anonymous: true,
-                    ..Default::default()
-                },
-            );
-            share(cloud, "/share", &key, "")
-        },
-    )
-    .await;
-    assert_eq!(world.members("/share").await, ["/share/s/"]);
-    world.cloud.change_share(&key, true, true);
-    past_ttl().await;
-    let begun = Instant::now();
-    loop {
-        let (status, _) = world.propfind("/share", "1").await;
-        if status != 207 {
-            assert!(status < 500 && status != 404, "{status}");
-            break;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(10));
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_was_known_is_shown_after_a_restart_before_123pan_is_asked() {
     let mut world = cached("list_ttl = \"1s\"", |cloud| {
         tree(cloud);
@@ -147,7 +115,7 @@ async fn what_was_known_is_shown_after_a_restart_before_123pan_is_asked() {
     // A stop in good order writes what is known.
     world.server.signal("TERM");
     world.server.wait(Duration::from_secs(20));
-    world.cloud.fault(hang());
+    world.fault(hang());
     world.restart();
     let begun = Instant::now();
     assert_eq!(world.members("/drive/many").await.len(), 250);
@@ -267,7 +235,7 @@ async fn a_warm_up_lists_all_below_once() {
     let again = warm().await.unwrap();
     assert!(String::from_utf8_lossy(&again.stdout).contains("done: 5 folders (0 asked for)"));
     assert_eq!(world.calls("list"), calls);
-    world.cloud.fault(down());
+    world.fault(down());
     let refused = tokio::process::Command::new(env!("CARGO_BIN_EXE_dav123"))
         .args(["warm", "/drive/nothing", "--config"])
         .arg(world.dir.path().join("dav.toml"))
@@ -284,38 +252,10 @@ async fn a_warm_up_lists_all_below_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_folder_that_has_grown_costs_one_call() {
-    let world = cached("list_ttl = \"1s\"", |cloud| {
-        for n in 0..5000 {
-            cloud.add_file(&format!("/many/{n}.txt"), "x");
-        }
-    })
-    .await;
-    assert_eq!(world.members("/drive/many").await.len(), 5000);
-    let before = world.calls("list");
-    world.cloud.add_file("/many/new.txt", "new");
-    past_ttl().await;
-    assert_eq!(world.propfind("/drive/many/new.txt", "0").await.0, 207);
-    let calls = world.calls("list") - before;
-    assert!(calls < 20, "the root's and one more, not {calls}");
-    assert_eq!(world.members("/drive/many").await.len(), 5001);
-    world.cloud.remove("/many/7.txt");
-    past_ttl().await;
-    let begun = Instant::now();
-    while world.members("/drive/many").await.len() == 5001 {
-        assert!(begun.elapsed() < Duration::from_secs(20));
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(
-        world.calls("list") - before > 50,
-        "what is gone calls for all pages"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_listing_that_nobody_waits_for_any_more_is_not_asked_for() {
     let world = World::start_with(options(), "", tree, |cloud| {
-        account(cloud, "/drive", "").replace("rate = 100.0", "rate = 1.0")
+        KIND.mount(cloud, "/drive", "")
+            .replace("rate = 100.0", "rate = 1.0")
     })
     .await;
     world.members("/drive").await;

@@ -21,7 +21,6 @@ pub async fn world(mode: &str, fill: impl FnOnce(&Cloud)) -> World {
         super::KIND.mount(cloud, "/drive", "strategy = \"proxy\"")
     })
     .await
-    .of(super::KIND)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -155,6 +154,12 @@ async fn a_wrong_checksum_or_a_short_body_changes_nothing() {
             .request("PUT", "/drive/b.txt")
             .header("content-md5", STANDARD.encode(Md5::digest(b"x")));
         assert_eq!(wrong.body("new").send().await.unwrap().status(), 400);
+        let wrong = world
+            .request("PUT", "/drive/a.txt")
+            .header("oc-checksum", format!("SHA1:{}", "ab".repeat(20)));
+        let answer = wrong.body("new").send().await.unwrap();
+        assert_eq!(answer.status(), 400);
+        assert!(answer.text().await.unwrap().contains("SHA-1"));
         // A body that ends too early, and one that is longer than Finder said.
         drop(sent(
             &world,
@@ -429,9 +434,7 @@ async fn files_are_copied_from_a_share_into_the_drive() {
         super::KIND.mount(cloud, "/drive", "") + &crate::world::share(cloud, "/s", &key, "")
     };
     for instant in [true, false] {
-        let world = World::start_with(options(), sections, fill, mounts)
-            .await
-            .of(super::KIND);
+        let world = World::start_with(options(), sections, fill, mounts).await;
         // Without instant upload the bytes go through the spool.
         world.cloud.settings().instant_upload = instant;
         let copy = world

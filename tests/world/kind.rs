@@ -2,7 +2,7 @@
 
 use dav123::sim::{Cloud, Fault};
 
-use super::{World, account, open};
+use super::{World, account, open, options};
 
 /// A kind of mount, and the API behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,21 @@ impl Kind {
         }
     }
 
+    /// The kind of the first mount of a configuration; an account where it is neither.
+    pub fn of_first(config: &str) -> Self {
+        let first = config.lines().find(|line| line.starts_with("kind = "));
+        if first == Some("kind = \"open\"") {
+            Self::Open
+        } else {
+            Self::Account
+        }
+    }
+
+    /// A cloud as of [`options`], prepared by `fill`, and a server with one mount of this kind at `/drive`.
+    pub async fn world(self, fill: impl FnOnce(&Cloud)) -> World {
+        World::start(options(), fill, |cloud| self.mount(cloud, "/drive", "")).await
+    }
+
     /// The counter name of an endpoint of the web API, or of what the Open platform has in its place.
     pub fn named(self, endpoint: &'static str) -> &'static str {
         if self == Self::Account {
@@ -37,19 +52,17 @@ impl Kind {
             "move" => "open_move",
             "trash" => "open_trash",
             "delete" => "open_delete",
+            "mkdir" => "open_mkdir",
             "copy" => "open_copy",
+            "download_info" => "open_download_info",
+            "user_info" => "open_user_info",
+            "sign_in" => "open_access_token",
             other => other,
         }
     }
 }
 
 impl World {
-    /// The same world, whose endpoints are those of a kind.
-    pub fn of(mut self, kind: Kind) -> Self {
-        self.kind = kind;
-        self
-    }
-
     /// Adds a fault at an endpoint, by its name in the web API.
     pub fn fault(&self, fault: Fault) {
         self.cloud.fault(Fault {

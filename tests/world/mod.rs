@@ -31,7 +31,7 @@ pub struct World {
     pub dir: TempDir,
     /// Follows no redirect.
     pub http: reqwest::Client,
-    /// Whose endpoints [`World::calls`] and [`World::fault`] mean.
+    /// Whose endpoints [`World::calls`] and [`World::fault`] mean: that of the first mount.
     pub kind: kind::Kind,
 }
 
@@ -64,6 +64,7 @@ impl World {
         fill(&cloud);
         let dir = TempDir::new().unwrap();
         let text = config(&cloud, dir.path());
+        let kind = kind::Kind::of_first(&text);
         let config = dir.path().join("dav.toml");
         std::fs::write(&config, text).unwrap();
         let server = Server::serve(&config);
@@ -72,7 +73,7 @@ impl World {
             server,
             dir,
             http: client(),
-            kind: kind::Kind::Account,
+            kind,
         }
     }
 

@@ -5,7 +5,8 @@ use dav123::sim::{Cloud, Content};
 use hmac::{Hmac, KeyInit, Mac};
 use tempfile::TempDir;
 
-use super::{PASSWORD, Server, USER, World, account, header, options};
+use super::kind::Kind;
+use super::{PASSWORD, Server, USER, World, header, options};
 
 /// Bytes of the film.
 pub const LEN: u64 = 3_000_001;
@@ -32,6 +33,11 @@ pub fn free_address() -> String {
 impl Pair {
     /// Both, over a cloud prepared by `fill`.
     pub async fn start(fill: impl FnOnce(&Cloud)) -> Self {
+        Self::of(Kind::Account, fill).await
+    }
+
+    /// The same with a mount of a kind.
+    pub async fn of(kind: Kind, fill: impl FnOnce(&Cloud)) -> Self {
         let address = free_address();
         let more =
             format!("strategy = \"proxy-url\"\nproxy_url = \"http://{address}\"\nproxy_secret = \"{KEY}\"");
@@ -41,7 +47,7 @@ impl Pair {
                 cloud.add_file("/电影/a b.mkv", FILM);
                 fill(cloud);
             },
-            |cloud| account(cloud, "/drive", &more),
+            |cloud| kind.mount(cloud, "/drive", &more),
         )
         .await;
         let dir = TempDir::new().unwrap();

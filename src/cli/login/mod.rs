@@ -94,13 +94,16 @@ async fn sign_in(options: &Options) -> Result<(), Failure> {
     } else {
         (Way::Qr, qr::token(&http, endpoints, &mut screen).await?)
     };
-    let before = kept.read().or_else(|| account.access_token.clone());
+    let before = kept
+        .read()
+        .map(|token| token.secret)
+        .or_else(|| account.access_token.clone());
     let who = who::who(&http, account, &token, before, way, &mut screen).await?;
     if turn.is_none() {
         turn = kept.turn().await;
     }
     let place = config.server.state_dir.display();
-    kept.write(&token)
+    kept.write(&token.into())
         .with_context(|| format!("The token cannot be kept in {place}"))?;
     drop(turn);
     screen.say(&format!(

@@ -29,6 +29,12 @@ pub enum Offered {
 
 /// An upload that waits for its bytes.
 pub trait Sending: Send + Sync {
+    /// Offers the same file by its SHA-1, once, where the API can and that is less than to send it: its id where the content
+    /// is known and the file is there, 0 where that is not told. The bytes can be sent whatever comes of it.
+    fn offer_by_sha1<'a>(&'a self, _: Offer<'a>, _sha1: [u8; 20]) -> Called<'a, Option<i64>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Sends all parts, so many at once.
     fn send<'a>(&'a self, source: &'a Reader, at_once: usize) -> Called<'a, ()>;
 

@@ -88,6 +88,11 @@ impl Upload for AccountUpload {
                 let what = "The bytes in the spool are not those that were announced: send the file again.";
                 return Err(Error::new(ErrorKind::ChecksumMismatch, what));
             }
+            if let Some(sha1) = content.sha1()
+                && let Some(entry) = self.offer_by_sha1(sha1).await?
+            {
+                return Ok(entry);
+            }
             let source: Reader = Arc::new(move |offset, length| content.read(offset, length));
             self.sending.send(&source, parts).await.map_err(upload_error)?;
             self.complete().await
@@ -96,6 +101,40 @@ impl Upload for AccountUpload {
 }
 
 impl AccountUpload {
+    /// The file, if it is there because its SHA-1 is known. No failure of the question ends the upload: the bytes are at
+    /// hand. But a file that is there must not be sent once more, beside itself.
+    async fn offer_by_sha1(&self, sha1: [u8; 20]) -> Result<Option<Entry>, Error> {
+        let (account, wanted) = (&self.account, &self.wanted);
+        let offer = Offer {
+            parent: wanted.parent.0,
+            name: &wanted.name,
+            size: wanted.size,
+            etag: &hex::encode(&wanted.md5),
+            replace: self.replaces.is_some(),
+        };
+        match self.sending.offer_by_sha1(offer, sha1).await {
+            Ok(None) => Ok(None),
+            Ok(Some(id)) => {
+                let id = Some(Id(id)).filter(|id| id.0 > 0);
+                match account.proved(id.or(self.replaces), wanted).await {
+                    Err(error) if error.kind() == ErrorKind::Nonsense => {
+                        tracing::warn!(%error, "an offer by SHA-1 stored something else, or nothing: the bytes are sent");
+                        Ok(None)
+                    }
+                    proved => proved.map(Some),
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "an offer by SHA-1 failed");
+                if !error.is_unclear() {
+                    return Ok(None);
+                }
+                let row = account.find(wanted.parent, |row| wanted.is(row)).await?;
+                Ok(row.map(|row| super::proof::entry(&row)))
+            }
+        }
+    }
+
     /// Completes; whatever is answered, the stored row decides. Made again only by an API where that is a question.
     async fn complete(&self) -> Result<Entry, Error> {
         let account = &self.account;

@@ -213,13 +213,12 @@ async fn handed_out(
     let expires = match cdn.signer() {
         None => unix_now().saturating_add(UNSIGNED_VALID),
         Some(_) => {
-            match &wish.refused {
-                Some(refused) => cdn.refused(refused.expose(), &file.url),
-                None => {
-                    let Timing { probe, retry, .. } = timing;
-                    cdn.settle_form(name, file, probe, retry).await;
-                }
+            if let Some(refused) = &wish.refused {
+                cdn.refused(refused.expose(), &file.url);
             }
+            // After a refusal too: it may have had another reason than the form.
+            let Timing { probe, retry, .. } = timing;
+            cdn.settle_form(name, file, probe, retry).await;
             unix_now().saturating_add(lifetime(valid_for, wish.at_least).as_secs())
         }
     };

@@ -12,13 +12,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::call::{ANSWER_LIMIT, Caller};
+use super::call::Caller;
 use super::envelope;
 use super::error::{Error, Reason};
 use super::http::{Client, HttpError, Request};
+use super::kept::Token;
 use super::lenient;
 use super::relay::{FinalLink, Relay};
-use super::token::Session;
+use super::token::{self, Session};
 use super::web::download::Addressed;
 use super::web::files::Row;
 use super::web::login;
@@ -74,7 +75,7 @@ fn end() -> i64 {
     END
 }
 
-/// Gets a token. At most 3 live at a time, more push old ones out, so it is kept (API page 8.1).
+/// Gets a token. At most 3 live at a time, more push old ones out, so it is kept, with its end (API page 8.1).
 ///
 /// # Errors
 /// [`Reason::PasswordRefused`] for every refusal that is not another known thing.
@@ -83,33 +84,27 @@ pub async fn access_token(
     endpoints: &Endpoints,
     id: &str,
     secret: &SecretString,
-) -> Result<SecretString, Error> {
+) -> Result<Token, Error> {
     #[derive(Deserialize)]
     struct Data {
         #[serde(default, rename = "accessToken", deserialize_with = "lenient::text")]
         token: String,
+        #[serde(default, rename = "expiredAt", deserialize_with = "lenient::time")]
+        until: i64,
     }
     let fail = |reason| Error::new(TOKEN_CALL, reason);
-    let mut headers = identity();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let body = json!({ "clientID": id, "clientSecret": secret.expose_secret() });
-    let request = Request {
-        method: Method::POST,
-        url: format!("{}/{TOKEN_CALL}", endpoints.open.trim_end_matches('/')),
-        headers,
-        body: Some(body.to_string().into()),
-        ..Request::default()
-    };
-    let answer = http
-        .ask(request, ANSWER_LIMIT)
-        .await
-        .map_err(|e| fail(Reason::Http(e)))?;
-    let data: Data = envelope::read(answer.status, &answer.headers, &answer.body, envelope::OK)
-        .map_err(|reason| fail(login::refused(reason, false)))?;
+    let url = format!("{}/{TOKEN_CALL}", endpoints.open.trim_end_matches('/'));
+    let read = login::ask(http, url, identity(), &body, envelope::OK).await;
+    let data: Data = read.map_err(|reason| fail(login::refused(reason, false)))?;
     if data.token.is_empty() {
         return Err(fail(Reason::Nonsense("the answer has no token")));
     }
-    Ok(SecretString::from(data.token))
+    let token = Token {
+        secret: SecretString::from(data.token),
+        until: data.until,
+    };
+    Ok(token::lasting(token, endpoints.rate))
 }
 
 fn identity() -> HeaderMap {

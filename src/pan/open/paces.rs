@@ -9,7 +9,7 @@ use super::{DIRECT_LINK, DOWNLOAD, LIST, USER, change, upload};
 use crate::pan::pace::Gates;
 
 /// An endpoint, and its calls a second for free and for member accounts.
-const PER_SECOND: [(&str, f64, f64); 15] = [
+const PER_SECOND: [(&str, f64, f64); 16] = [
     (LIST, 5.0, 10.0),
     (USER, 10.0, 10.0),
     (DOWNLOAD, 5.0, 5.0),
@@ -23,6 +23,7 @@ const PER_SECOND: [(&str, f64, f64); 15] = [
     (change::COPY, 1.0, 1.0),
     (change::COPY_TASK, 1.0, 1.0),
     (upload::CREATE, 2.0, 5.0),
+    (upload::SHA1_REUSE, 2.0, 2.0),
     (upload::SLICE, 20.0, 20.0),
     (upload::COMPLETE, 5.0, 5.0),
 ];

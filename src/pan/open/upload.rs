@@ -3,6 +3,20 @@
 //! Slices are forms, sent with the token to a server that the offer's answer names; each carries its own MD5, so a slice
 //! is read twice: for its MD5, and to be sent. The service checks the whole before it makes the file of them, and asks
 //! to be asked again meanwhile.
+//!
+//! Content whose MD5 is not known may be known by its SHA-1 (`sha1_reuse`), which some clients announce in `OC-Checksum`. It
+//! is asked about once, after the bytes have come and were found to have that sum, so that no sum is offered of what is
+//! not at hand. It is asked where the file has more than one slice: the one who tried it for real was always refused, so
+//! the question must cost little beside what it may save, and one slice is one call, as the question is. It waits for its
+//! turn for two seconds at the most and is never repeated, and after "too fast" the endpoint rests as any other: the
+//! slices are sent instead, as they are where the file that it made is another or none. The session of the offer by MD5
+//! stays; where it is not needed, it lapses. A file that waits to be sent behind the client keeps the sum as long as the
+//! server runs; the state store has no place for it.
+//!
+//! Another way in is not taken. A small file may go in one request (`single/create`), which is two calls and a second
+//! less. But it is sent whole where an offer would have told that its content is known; no source tells how often it may
+//! be called, nor what follows where its answer says that the file is not complete: there is no id to ask by, so that a
+//! lost answer cannot be asked for again, as the end of a session can.
 
 use std::time::Duration;
 
@@ -13,7 +27,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::{Open, identity};
+use super::{Open, identity, json_request};
 use crate::pan::call::Caller;
 use crate::pan::error::{Error, Reason};
 use crate::pan::http::{HttpError, Request, Upload};
@@ -25,6 +39,7 @@ use crate::pan::retry::Patience;
 use crate::pan::web::upload::Offer;
 
 pub(super) const CREATE: &str = "upload/v2/file/create";
+pub(super) const SHA1_REUSE: &str = "upload/v2/file/sha1_reuse";
 pub(super) const SLICE: &str = "upload/v2/file/slice";
 pub(super) const COMPLETE: &str = "upload/v2/file/upload_complete";
 /// Largest file, in bytes.
@@ -37,6 +52,9 @@ const INTERNAL: i64 = 1;
 const CHECK_PAUSE: Duration = Duration::from_secs(1);
 /// How often it is asked: clients give up after 60 to 120 times.
 const CHECKS: u32 = 120;
+
+/// How long the question about a SHA-1 may wait for its turn.
+const SHA1_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The answer to an offer.
 #[derive(Debug)]
@@ -150,6 +168,27 @@ impl Open {
                 self.endpoints.rate,
             ),
         }))
+    }
+
+    /// Offers a file by its SHA-1 (lower-case hex), once: its id where the content is known and the file is there, 0
+    /// where the answer does not tell it.
+    ///
+    /// # Errors
+    /// [`Reason::Busy`] also where its turn would come too late; see [`Reason`].
+    pub async fn offer_by_sha1(&self, offer: &Offer<'_>, sha1: &str) -> Result<Option<i64>, Error> {
+        let mut body = json!({
+            "parentFileID": offer.parent,
+            "filename": offer.name,
+            "sha1": sha1,
+            "size": offer.size,
+        });
+        if offer.replace {
+            body["duplicate"] = json!(2);
+        }
+        let patience = Patience::within(SHA1_PATIENCE, self.endpoints.rate, false).once();
+        let prepare = |base: &str| Ok(json_request(Method::POST, base, SHA1_REUSE, &body));
+        let answer: Created = self.caller.call_patiently(SHA1_REUSE, patience, prepare).await?;
+        Ok(answer.reuse.then_some(answer.file_id))
     }
 
     /// Sends all slices of an upload, `at_once` at a time.

@@ -79,7 +79,7 @@ const SIGN_IN: &str = r#"{"code":200,"message":"success","data":{"token":"token-
 async fn fifty_waiters_under_an_expired_token_make_one_sign_in() {
     let service = service(SIGN_IN, USER).await;
     let dir = tempfile::tempdir().unwrap();
-    kept(dir.path()).write(&SecretString::from("old")).unwrap();
+    kept(dir.path()).write(&SecretString::from("old").into()).unwrap();
     let web = account(&[&service.url], dir.path(), None, Some("pw"));
     let tasks: Vec<_> = (0..50)
         .map(|_| {
@@ -101,14 +101,14 @@ async fn fifty_waiters_under_an_expired_token_make_one_sign_in() {
 async fn two_processes_that_find_their_token_expired_make_one_sign_in() {
     let service = service(SIGN_IN, USER).await;
     let dir = tempfile::tempdir().unwrap();
-    kept(dir.path()).write(&SecretString::from("old")).unwrap();
+    kept(dir.path()).write(&SecretString::from("old").into()).unwrap();
     // Sessions share nothing but the state directory, as processes do.
     let webs = [(); 4].map(|()| account(&[&service.url], dir.path(), None, Some("pw")));
     for result in futures_util::future::join_all(webs.iter().map(|web| web.user_info())).await {
         assert_eq!(result.unwrap().used(), 5);
     }
     assert_eq!(service.count("sign_in"), 1);
-    assert_eq!(kept(dir.path()).read().unwrap().expose_secret(), "token-1");
+    assert_eq!(kept(dir.path()).read().unwrap().secret.expose_secret(), "token-1");
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn a_cancelled_client_does_not_cut_the_sign_in() {
 async fn kept_then_configured_token_are_tried_before_a_sign_in() {
     let service = service(SIGN_IN, USER).await;
     let dir = tempfile::tempdir().unwrap();
-    kept(dir.path()).write(&SecretString::from("old")).unwrap();
+    kept(dir.path()).write(&SecretString::from("old").into()).unwrap();
     let web = account(
         &[&service.url],
         dir.path(),
@@ -161,7 +161,9 @@ async fn after_a_risk_message_there_is_no_second_sign_in_until_the_token_file_ch
     assert!(web.list(0, 1).await.is_err());
     assert_eq!(service.count(""), 1, "one sign-in and nothing else");
     // Somebody signs in elsewhere and leaves the token.
-    kept(dir.path()).write(&SecretString::from("token-new")).unwrap();
+    kept(dir.path())
+        .write(&SecretString::from("token-new").into())
+        .unwrap();
     web.user_info().await.unwrap();
     assert_eq!(service.count("sign_in"), 1);
 }
@@ -394,7 +396,9 @@ async fn a_new_token_in_the_file_replaces_the_one_that_met_risk_control() {
     let dir = tempfile::tempdir().unwrap();
     let web = account(&[&service.url], dir.path(), Some("token-0"), None);
     assert!(web.user_info().await.is_err());
-    kept(dir.path()).write(&SecretString::from("token-1")).unwrap();
+    kept(dir.path())
+        .write(&SecretString::from("token-1").into())
+        .unwrap();
     web.user_info().await.unwrap();
     assert_eq!(
         service.asked("")[1].header("authorization"),

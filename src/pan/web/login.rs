@@ -1,10 +1,11 @@
 //! Signing in by password (API page 5.1 and 3.2). One request, never repeated here: every sign-in
 //! counts as a device, and a refused one makes the next more suspicious.
 
-use http::{Method, header};
+use http::{HeaderMap, Method, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use super::identity;
 use crate::config::Endpoints;
@@ -44,20 +45,9 @@ pub async fn sign_in(
     } else {
         json!({ "passport": username, "password": secret, "remember": true })
     };
-    let mut headers = identity(endpoints).map_err(fail)?;
-    headers.insert(header::CONTENT_TYPE, super::JSON);
-    let request = Request {
-        method: Method::POST,
-        url: format!("{}/{CALL}", endpoints.login.trim_end_matches('/')),
-        headers,
-        body: Some(body.to_string().into()),
-        ..Request::default()
-    };
-    let answer = http
-        .ask(request, ANSWER_LIMIT)
-        .await
-        .map_err(|e| fail(Reason::Http(e)))?;
-    let read = envelope::read(answer.status, &answer.headers, &answer.body, envelope::SIGNED_IN);
+    let headers = identity(endpoints).map_err(fail)?;
+    let url = format!("{}/{CALL}", endpoints.login.trim_end_matches('/'));
+    let read = ask(http, url, headers, &body, envelope::SIGNED_IN).await;
     let data: Data = read.map_err(|reason| {
         let long = secret.chars().count() > PASSWORD_KEPT;
         fail(refused(reason, long))
@@ -66,6 +56,26 @@ pub async fn sign_in(
         return Err(fail(Reason::Nonsense("the answer has no token")));
     }
     Ok(SecretString::from(data.token))
+}
+
+/// Asks for a token, once.
+pub(in crate::pan) async fn ask<T: DeserializeOwned>(
+    http: &Client,
+    url: String,
+    mut headers: HeaderMap,
+    body: &Value,
+    success: i64,
+) -> Result<T, Reason> {
+    headers.insert(header::CONTENT_TYPE, super::JSON);
+    let request = Request {
+        method: Method::POST,
+        url,
+        headers,
+        body: Some(body.to_string().into()),
+        ..Request::default()
+    };
+    let answer = http.ask(request, ANSWER_LIMIT).await.map_err(Reason::Http)?;
+    envelope::read(answer.status, &answer.headers, &answer.body, success)
 }
 
 /// A refusal that is no other known thing is taken for a wrong password: that stops further tries.

@@ -5,6 +5,7 @@ pub(super) mod files;
 pub(super) mod login;
 pub(super) mod open;
 pub(super) mod open_change;
+pub(super) mod open_more;
 pub(super) mod open_upload;
 pub(super) mod qr;
 pub(super) mod share;
@@ -323,5 +324,61 @@ pub(super) static OPEN: &[Route] = &[
         "open_domain",
         Access::Open,
         open_upload::domain,
+    ),
+    route(
+        "POST",
+        "/api/v1/file/rename",
+        "open_rename_many",
+        Access::Open,
+        open_more::rename_many,
+    ),
+    route(
+        "POST",
+        "/api/v1/file/recover",
+        "open_recover",
+        Access::Open,
+        open_more::recover,
+    ),
+    route(
+        "POST",
+        "/api/v1/file/recover/by_path",
+        "open_recover",
+        Access::Open,
+        open_more::recover,
+    ),
+    route(
+        "POST",
+        "/api/v1/file/copy",
+        "open_copy_one",
+        Access::Open,
+        open_more::copy_one,
+    ),
+    route(
+        "POST",
+        "/api/v1/direct-link/enable",
+        "open_direct_enable",
+        Access::Open,
+        open_more::enable,
+    ),
+    route(
+        "POST",
+        "/api/v1/direct-link/disable",
+        "open_direct_disable",
+        Access::Open,
+        open_more::disable,
+    ),
+    route(
+        "POST",
+        "/upload/v2/file/sha1_reuse",
+        "open_sha1",
+        Access::Open,
+        open_upload::sha1_reuse,
+    ),
+    route(
+        "GET",
+        "/api/v1/file/list",
+        "open_list_old",
+        Access::Open,
+        open_more::list_by_page,
     ),
 ];

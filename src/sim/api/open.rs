@@ -54,7 +54,7 @@ fn time(at: Timestamp) -> String {
     )
 }
 
-fn row(node: &Node) -> Value {
+pub(super) fn row(node: &Node) -> Value {
     json!({
         "fileId": node.id, "filename": node.name, "parentFileId": node.parent, "type": i32::from(node.folder),
         "etag": node.etag, "size": node.size, "category": 0, "status": 0, "punishFlag": 0,
@@ -111,10 +111,12 @@ pub(super) fn detail(call: &Call) -> Answer {
     }))
 }
 
+/// Rows by id, under both names that the documentation has for them: public clients read either.
 pub(super) fn infos(call: &Call) -> Answer {
     let store = lock(&call.cloud.store);
     let ids = items(&call.body, "fileIds").iter().filter_map(number);
-    ok(json!({"fileList": ids.filter_map(|id| store.get(id)).map(row).collect::<Vec<_>>()}))
+    let rows: Vec<Value> = ids.filter_map(|id| store.get(id)).map(row).collect();
+    ok(json!({"fileList": rows, "list": rows}))
 }
 
 /// The URL of a file inside a direct-link space; what is answered for others no source says (here code 1).

@@ -9,7 +9,7 @@ use crate::sim::http::{Answer, Call, int, list, lock, not_found, number, ok, ref
 use crate::sim::store::{Node, ROOT, name_ok};
 
 /// Most ids of a call.
-const IDS: usize = 100;
+pub(super) const IDS: usize = 100;
 /// Most ids of a copy.
 const COPIES: usize = 3000;
 
@@ -19,12 +19,12 @@ pub(super) fn name_taken() -> Answer {
 }
 
 /// The ids of a call; none if there are none or too many.
-fn ids(call: &Call, key: &str, most: usize) -> Option<Vec<i64>> {
+pub(super) fn ids(call: &Call, key: &str, most: usize) -> Option<Vec<i64>> {
     let ids: Vec<i64> = list(&call.body, key).iter().filter_map(number).collect();
     (!ids.is_empty() && ids.len() <= most).then_some(ids)
 }
 
-fn no_ids() -> Answer {
+pub(super) fn no_ids() -> Answer {
     refused(400, "The FileIDs field is required")
 }
 

@@ -16,7 +16,7 @@ use super::upload::{make_room, slice_size};
 use crate::sim::content::{Blob, Content, hex, md5_hex};
 use crate::sim::faults::FaultKind;
 use crate::sim::form::{self, Form};
-use crate::sim::http::{Answer, Call, answer, int, lock, not_found, ok, refused, text};
+use crate::sim::http::{Answer, Call, answer, flag, int, lock, not_found, ok, refused, text};
 use crate::sim::store::{Node, Object, ROOT, Store, name_ok};
 
 /// Largest file, and the largest in a single request.
@@ -47,10 +47,17 @@ struct File {
     duplicate: i64,
 }
 
-/// The announced file, or why it is refused.
+/// The announced file, or why it is refused. With `containDir` the name is a path, whose folders are made.
 fn announced(call: &Call, body: &Value) -> Result<File, Box<Answer>> {
-    let name = text(body, "filename");
-    if !name_ok(name) {
+    let path = text(body, "filename").trim_start_matches('/');
+    let with_folders = flag(body, "containDir").unwrap_or(false);
+    let (folders, name) = path
+        .rsplit_once('/')
+        .filter(|_| with_folders)
+        .unwrap_or(("", path));
+    let mut folders: Vec<&str> = folders.split('/').collect();
+    folders.retain(|folder| !folder.is_empty());
+    if !name_ok(name) || !folders.iter().all(|folder| name_ok(folder)) {
         return Err(Box::new(refused(400, "文件名不合法")));
     }
     let etag = text(body, "etag").to_ascii_lowercase();
@@ -69,10 +76,16 @@ fn announced(call: &Call, body: &Value) -> Result<File, Box<Answer>> {
     if !(0..=2).contains(&duplicate) {
         return Err(Box::new(refused(400, "duplicate")));
     }
-    let parent = int(body, "parentFileID").unwrap_or(-1);
-    if parent != ROOT && lock(&call.cloud.store).folder(parent).is_none() {
+    let mut parent = int(body, "parentFileID").unwrap_or(-1);
+    let mut store = lock(&call.cloud.store);
+    if parent != ROOT && store.folder(parent).is_none() {
         return Err(Box::new(not_found()));
     }
+    for folder in folders {
+        let there = store.child(parent, folder).filter(|n| n.folder).map(|n| n.id);
+        parent = there.unwrap_or_else(|| store.insert(parent, folder, None).id);
+    }
+    drop(store);
     Ok(File {
         parent,
         name: name.to_owned(),
@@ -138,6 +151,49 @@ pub(super) fn create(call: &Call) -> Answer {
         .clone()
         .unwrap_or_else(|| vec![call.host(&call.cloud.hosts.storage)]);
     ok(json!({"reuse": false, "fileID": 0, "preuploadID": id, "sliceSize": slice, "servers": servers}))
+}
+
+/// Stores a file whose content is known by its SHA-1.
+pub(super) fn sha1_reuse(call: &Call) -> Answer {
+    let sha1 = text(&call.body, "sha1").to_ascii_lowercase();
+    if sha1.len() != 40 || !sha1.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return refused(400, "sha1");
+    }
+    let size = int(&call.body, "size").and_then(|n| u64::try_from(n).ok());
+    let known = || {
+        let store = lock(&call.cloud.store);
+        let (etag, object) = store.object_by_sha1(&sha1, size?)?;
+        Some((etag.to_owned(), object.clone()))
+    };
+    let Some((etag, object)) = call.settings.open_sha1.then(known).flatten() else {
+        return ok(json!({"reuse": false, "fileID": 0}));
+    };
+    let mut body = call.body.clone();
+    body["etag"] = json!(etag);
+    let file = match announced(call, &body) {
+        Ok(file) => file,
+        Err(refusal) => return *refusal,
+    };
+    let mut store = lock(&call.cloud.store);
+    if matches!(call.fault, Some(FaultKind::StoresNothing)) {
+        return ok(json!({"reuse": true, "fileID": store.fresh_id()}));
+    }
+    if file.duplicate == 0 && store.child(file.parent, &file.name).is_some() {
+        return name_taken();
+    }
+    let (file, object) = if matches!(call.fault, Some(FaultKind::CorruptPart)) {
+        let wrong = Blob::from(Content::Pattern {
+            seed: 0,
+            len: file.size,
+        });
+        let etag = wrong.md5();
+        let object = store.keep(&etag, wrong);
+        (File { etag, ..file }, object)
+    } else {
+        (file, object)
+    };
+    let node = place(&mut store, &file, &object);
+    ok(json!({"reuse": true, "fileID": node.id}))
 }
 
 /// Takes one slice.
