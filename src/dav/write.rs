@@ -124,6 +124,11 @@ impl Writing {
         let response = if method == Method::PUT {
             let incoming = Incoming::new(body, &head.headers, version);
             let response = self.dav(head, incoming.reader(work.clone()), &work, ctx).await;
+            if incoming.is_silent() {
+                let sentence = "The body of the request did not come in time; send it again.";
+                let refused = Refused::new(StatusCode::REQUEST_TIMEOUT, sentence);
+                return Err(refused.closing(version < Version::HTTP_2).into());
+            }
             let close = incoming.finish(work.skips_body(), response.status()).await;
             closing(response, close)
         } else {

@@ -24,6 +24,8 @@ use crate::delivery::Delivery;
 use crate::metrics::Metrics;
 use crate::tree::fuzz::forget;
 
+/// How long a connection may last on which nothing comes any more.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(900);
 /// Bytes of all answers to one input that are read.
 const READ: u64 = 1 << 22;
 
@@ -84,7 +86,9 @@ async fn answers(world: &World, delivery: Arc<Delivery>, data: &[u8]) -> Vec<u8>
         // The clock stands still until nothing more can happen: then the connection ends by its own timeout.
         let (_, _) = tokio::join!(writer.write_all(data), reader.read_to_end(&mut read));
     };
-    let (_, ()) = tokio::join!(connection, asking);
+    let both = async { tokio::join!(connection, asking) };
+    let ended = tokio::time::timeout(LONGEST, both).await;
+    assert!(ended.is_ok(), "a silent client holds its connection");
     read
 }
 
@@ -145,10 +149,13 @@ pub fn forwarded(data: &[u8]) {
     let client = trusted.client(proxy, &headers);
     if client.address != proxy.address && !is_trusted(client.address.ip()) {
         // What the client has written before it changes nothing.
-        for name in ["x-forwarded-for", "forwarded"] {
-            let Some(value) = headers.get(name).cloned() else {
-                continue;
-            };
+        let names_somebody =
+            |value: &HeaderValue| value.as_bytes().iter().any(|byte| !b", \t".contains(byte));
+        let name = match headers.get_all("x-forwarded-for").iter().any(names_somebody) {
+            true => "x-forwarded-for",
+            false => "forwarded",
+        };
+        if let Some(value) = headers.get(name).cloned() {
             let mut more = headers.clone();
             let forged = if name == "forwarded" {
                 "for=203.0.113.9;proto=https"
@@ -158,7 +165,7 @@ pub fn forwarded(data: &[u8]) {
             let rest: Vec<HeaderValue> = headers.get_all(name).iter().skip(1).cloned().collect();
             let Ok(longer) = HeaderValue::try_from([forged.as_bytes(), b", ", value.as_bytes()].concat())
             else {
-                continue;
+                return;
             };
             more.insert(name, longer);
             for value in rest {
