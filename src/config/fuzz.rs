@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use toml::{Table, Value};
@@ -47,8 +48,8 @@ pub fn config(data: &[u8]) {
         "XDG_STATE_HOME" => None,
         _ => Some(FROM_ENVIRONMENT.to_owned()),
     };
-    let read = parse_in(text, Path::new("/nowhere/at/all/dav.toml"), &environment);
-    let secrets = secrets(text);
+    let (text, secrets) = marked(text);
+    let read = parse_in(&text, Path::new("/nowhere/at/all/dav.toml"), &environment);
     match &read {
         Ok((config, _)) => {
             is_proper(config);
@@ -76,6 +77,23 @@ pub fn config(data: &[u8]) {
             }
         }
     }
+}
+
+/// The text with other secrets in it, which nobody can have guessed; and these.
+fn marked(text: &str) -> (String, Vec<String>) {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    let hash = hasher.finish();
+    let mut marked = text.to_owned();
+    let mut marks = Vec::new();
+    for (at, secret) in secrets(text).into_iter().enumerate() {
+        let mark = format!("{:016x}", hash.wrapping_add(at as u64));
+        if marked.matches(&secret).count() == 1 {
+            marked = marked.replace(&secret, &mark);
+            marks.push(mark);
+        }
+    }
+    (marked, marks)
 }
 
 /// The values of secret keys that stand in the text once and nowhere else, so that a message can have them from there alone.

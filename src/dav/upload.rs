@@ -176,7 +176,10 @@ mod tests {
                 std::future::pending::<()>().await;
             }
             sleep(LONG_SILENCE - Duration::from_secs(1)).await;
-            Some((Ok::<_, io::Error>(Frame::data(Bytes::from_static(b"x"))), sent + 1))
+            Some((
+                Ok::<_, io::Error>(Frame::data(Bytes::from_static(b"x"))),
+                sent + 1,
+            ))
         });
         let incoming = Incoming::new(StreamBody::new(frames), &HeaderMap::new(), Version::HTTP_11);
         let mut reader = Reader::new(incoming.shared.clone(), None);
