@@ -1,5 +1,7 @@
 //! The properties with the seeds and with mutations of them: some seconds in all.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
