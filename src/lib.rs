@@ -12,6 +12,8 @@ pub mod config;
 pub mod dav;
 pub mod delivery;
 pub mod drive;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod hex;
 pub mod media_type;
 pub mod metrics;

@@ -8,6 +8,8 @@ mod check;
 mod demo;
 mod example;
 mod import;
+#[cfg(any(test, fuzzing))]
+pub use import::fuzz::import_file;
 mod log;
 mod login;
 mod passwd;

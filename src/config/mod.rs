@@ -6,6 +6,8 @@
 
 mod delivery;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod mount;
 mod network;
 mod outbound;

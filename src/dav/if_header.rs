@@ -104,7 +104,10 @@ fn list<'a>(mut rest: &'a str, read: &mut Conditions) -> Result<&'a str, Malform
 }
 
 fn add_token(token: &str, read: &mut Conditions) {
-    let whole = token.contains(':') && token.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+    let whole = token.contains(':')
+        && token
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"\"<".contains(&byte));
     let token = if whole { token } else { NO_LOCK };
     read.text.push_str(&format!("<{token}>"));
     read.tokens.push(token.to_owned());
@@ -160,6 +163,7 @@ mod tests {
                 "<http://tree/dav/x>(<x:1>)<http://tree/>(<x:2>)",
             ),
             ("(<no-colon>)", "(<DAV:no-lock>)"),
+            ("(<<x:1>)", "(<DAV:no-lock>)"),
             ("([\"a b\"])", "([\"!\"])"),
             ("([\"a]b\"])", "([\"a]b\"])"),
         ] {

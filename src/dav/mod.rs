@@ -14,6 +14,8 @@ mod destination;
 pub mod encode;
 mod extras;
 pub mod frames;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod if_header;
 mod lock;
 mod lock_view;

@@ -11,6 +11,8 @@ mod client;
 mod connect;
 mod count;
 mod download;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod memory;
 mod multipart;
 mod origin;

@@ -10,6 +10,8 @@ pub mod build;
 mod convert;
 pub mod direct_link;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod governor;
 mod listing;
 pub mod open;

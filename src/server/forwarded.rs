@@ -32,21 +32,12 @@ impl Trusted {
         self.0.iter().any(|network| network.contains(address))
     }
 
-    /// Where a request really comes from. The port is 0 where no header tells it. What is answered for by that is taken
-    /// away: headers that stay say that there is a proxy which nobody knows.
-    pub(super) fn client(&self, peer: Peer, headers: &mut HeaderMap) -> Peer {
-        if !self.has(peer.address.ip()) {
-            return peer;
-        }
-        let client = self.told(peer, headers);
-        for name in ["x-forwarded-for", FORWARDED.as_str(), VIA.as_str()] {
-            headers.remove(name);
-        }
-        client
-    }
-
-    fn told(&self, peer: Peer, headers: &HeaderMap) -> Peer {
+    /// Where a request really comes from. The port is 0 where no header tells it.
+    pub(super) fn client(&self, peer: Peer, headers: &HeaderMap) -> Peer {
         let mut client = peer;
+        if !self.has(peer.address.ip()) {
+            return client;
+        }
         for step in way(headers).into_iter().rev() {
             // "unknown" and names that a proxy hides addresses behind: it is the last that we know.
             let Some(address) = step.address else { break };
@@ -62,6 +53,15 @@ impl Trusted {
             client.tls = scheme.eq_ignore_ascii_case("https");
         }
         client
+    }
+
+    /// Takes away what a trusted proxy has answered for: headers that stay say that there is a proxy nobody knows.
+    pub(super) fn take_away(&self, peer: Peer, headers: &mut HeaderMap) {
+        if self.has(peer.address.ip()) {
+            for name in ["x-forwarded-for", FORWARDED.as_str(), VIA.as_str()] {
+                headers.remove(name);
+            }
+        }
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
             address: SocketAddr::new(from.parse().unwrap(), 9),
             tls: false,
         };
-        let client = Trusted::new(trusted.to_vec()).client(peer, &mut map);
+        let client = Trusted::new(trusted.to_vec()).client(peer, &map);
         (client.address.ip().to_string(), client.tls)
     }
 

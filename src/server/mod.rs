@@ -8,6 +8,8 @@ mod auth;
 pub mod control;
 mod crowd;
 mod forwarded;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod governor;
 mod listen;
 mod notify;

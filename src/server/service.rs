@@ -159,7 +159,9 @@ impl Service {
         peer: Peer,
         busy: Busy,
     ) -> Response<Logged> {
-        let peer = self.trusted.client(peer, request.headers_mut());
+        let client = self.trusted.client(peer, request.headers());
+        self.trusted.take_away(peer, request.headers_mut());
+        let peer = client;
         let mut line = AccessLine::begin(&request, peer.address, busy, self.metrics.clone());
         let (waited, answering) = counting(self.route(request, peer, &mut line));
         let mut response = answering.await;

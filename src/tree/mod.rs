@@ -8,6 +8,8 @@ mod change;
 mod disk;
 mod flight;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod growing;
 mod kept;
 mod link;

@@ -79,16 +79,21 @@ impl TreePath {
         Ok(path)
     }
 
+    /// In place: a path of thousands of segments is not copied for each of them.
     fn step(&mut self, segment: &str) -> Result<(), PathError> {
         match segment {
             "" | "." => {}
-            ".." => *self = self.parent().ok_or(PathError::AboveRoot)?,
+            ".." if self.is_root() => return Err(PathError::AboveRoot),
+            ".." => self.joined.truncate(self.joined.rfind('/').unwrap_or(0)),
             name if name.contains(['/', '\0']) => return Err(PathError::BadSegment),
             name => {
                 if self.joined.len() + name.len() + 1 > MAX_BYTES {
                     return Err(PathError::TooLong);
                 }
-                *self = self.child(name);
+                if !self.is_root() {
+                    self.joined.push('/');
+                }
+                self.joined.push_str(name);
             }
         }
         Ok(())

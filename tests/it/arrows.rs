@@ -19,6 +19,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("drive", &["pan"]),
     ("pan", &[]),
     ("sim", &[]),
+    // Lists the properties that the rooms have of their own.
+    (
+        "fuzz",
+        &["cli", "server", "dav", "delivery", "tree", "drive", "pan"],
+    ),
 ];
 
 /// Known by all, knowing no room; among each other only as [`LEAVES_MAY_USE`] says.

@@ -4,6 +4,8 @@
 //! on standard error. Secrets are written as they are: a configuration without them would not work.
 
 mod export;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod section;
 
 use std::fmt::Write;

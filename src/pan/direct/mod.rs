@@ -4,6 +4,8 @@
 //! The list holds unsigned URLs; they are parsed once ([`list`]) and signed for each use ([`sign`]),
 //! so that what goes out works for minutes and what is kept never leaves the process.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod line;
 pub mod list;
 pub mod probe;
