@@ -132,7 +132,9 @@ pub fn wanted(specs: &[Spec], size: u64) -> Wanted {
         [(_, one)] => return Wanted::Part(one),
         _ => {}
     }
-    let cost: u64 = parts.iter().map(|(_, part)| part.length() + PART_HEAD).sum();
+    let cost = parts.iter().fold(0_u64, |cost, (_, part)| {
+        cost.saturating_add(part.length()).saturating_add(PART_HEAD)
+    });
     if parts.len() > MAX_PARTS || cost >= size {
         return Wanted::Whole;
     }

@@ -390,3 +390,32 @@ async fn check_tells_whether_the_origin_takes_the_secret() {
     }
     assert_eq!(pair.world.calls("download_info"), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_guesses_the_secret_of_the_proxy_is_slowed_down() {
+    let pair = Pair::start(|_| {}).await;
+    let ask = |secret: String| {
+        let call = pair.world.http.post(pair.world.url("/api/fs/link"));
+        let body = serde_json::json!({ "path": "/drive/电影/a b.mkv" }).to_string();
+        call.header("authorization", secret).body(body).send()
+    };
+    for _ in 0..50 {
+        assert_eq!(
+            ask(KEY.to_owned()).await.unwrap().status(),
+            200,
+            "a right one never is"
+        );
+    }
+    let guesses = (0..60).map(|n| ask(format!("guess {n}")));
+    let guesses = futures_util::future::join_all(guesses).await;
+    let statuses: Vec<_> = guesses
+        .iter()
+        .map(|answer| answer.as_ref().unwrap().status().as_u16())
+        .collect();
+    let of = |status: u16| statuses.iter().filter(|seen| **seen == status).count();
+    assert!(of(429) > 5 && of(401) + of(429) == 60, "{statuses:?}");
+    let sent_away = guesses.iter().flatten().find(|answer| answer.status() == 429);
+    assert!(!header(sent_away.unwrap(), "retry-after").is_empty());
+    // Who knows it has only to wait for its turn.
+    assert_eq!(ask(KEY.to_owned()).await.unwrap().status(), 200);
+}

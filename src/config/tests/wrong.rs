@@ -342,6 +342,11 @@ fn every_wrong_value_of_a_mount_is_named_with_line_and_key() {
         ),
         (
             LINKS,
+            "private_key = \"k\"\nuid = 1\nvalid_for = \"90000h\"\n",
+            &["10: mount.valid_for: links would be open for ever; expected ten years or less"],
+        ),
+        (
+            LINKS,
             "links_file = \"l.txt\"\nuid = 0\n",
             &[
                 "8: mount.links_file: links is given already on line 7; keep one of links or links_file",

@@ -156,13 +156,13 @@ async fn client(world: &World, mut random: fastrand::Rng) -> Result<bool, String
     }
 }
 
-/// One run: how many clients there were, and how many got all.
-async fn run(cdn: Arc<Cdn>, seed: u64) -> Result<(usize, usize), String> {
+/// One run: how many clients there were, how many got all, and how many connections the CDN had at once.
+async fn run(cdn: Arc<Cdn>, seed: u64) -> Result<(usize, usize, usize), String> {
     let mut random = fastrand::Rng::with_seed(seed);
     let size = random.usize(1..LARGEST);
     let script: Vec<Act> = (0..random.usize(..12)).map(|_| act(&mut random)).collect();
     let connections = [1, 2, 4, 16][random.usize(..4)];
-    let window = random.u64(1..200_000);
+    let window = random.u64(1..400_000);
     let blocks = [0, 20_000, 200_000, 64 << 20][random.usize(..4)];
     let mut world = World::over(
         Engine::over(Cdns::over(cdn), LIMITS, blocks, Arc::default()),
@@ -189,7 +189,7 @@ async fn run(cdn: Arc<Cdn>, seed: u64) -> Result<(usize, usize), String> {
             whole += usize::from(got);
         }
     }
-    Ok((clients, whole))
+    Ok((clients, whole, world.cdn.connections_at_once()))
 }
 
 fn runs(seeds: std::ops::Range<u64>) {
@@ -201,14 +201,21 @@ fn runs(seeds: std::ops::Range<u64>) {
         let cdn = Arc::new(Cdn::new(Duration::from_millis(300), None).unwrap());
         let runs = seeds.map(|seed| tokio::spawn(run(Arc::clone(&cdn), seed)));
         let mut runs = futures_util::stream::iter(runs).buffer_unordered(24);
-        let (mut clients, mut whole) = (0, 0);
+        let (mut count, mut clients, mut whole, mut several, mut many) = (0, 0, 0, 0, 0);
         while let Some(counts) = runs.next().await {
-            let (more, better) = counts.unwrap().unwrap();
+            let (more, better, connections) = counts.unwrap().unwrap();
+            count += 1;
             clients += more;
             whole += better;
+            several += usize::from(connections >= 4);
+            many += usize::from(connections >= 12);
         }
         // Else nothing was tried.
         assert!(whole * 2 > clients, "{whole} of {clients} downloads came whole");
+        assert!(
+            several * 4 > count && many * 20 > count,
+            "of {count} runs {several} had four connections and more, {many} twelve"
+        );
     });
 }
 

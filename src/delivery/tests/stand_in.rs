@@ -61,6 +61,9 @@ struct Shared {
     heads: Mutex<Vec<String>>,
     /// Connections taken, and answers written to their end.
     connections: AtomicUsize,
+    /// Those that are open, and the most that were at once.
+    open: AtomicUsize,
+    most: AtomicUsize,
     answers: AtomicUsize,
     /// Connections on which the other side left in the middle of an answer.
     left: watch::Sender<usize>,
@@ -80,6 +83,8 @@ impl StandIn {
             tag: Mutex::default(),
             heads: Mutex::default(),
             connections: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
             answers: AtomicUsize::new(0),
             left: watch::Sender::new(0),
         });
@@ -90,8 +95,11 @@ impl StandIn {
             while let Ok((stream, _)) = listener.accept().await {
                 let shared = Arc::clone(&for_task);
                 shared.connections.fetch_add(1, Ordering::Relaxed);
+                let open = shared.open.fetch_add(1, Ordering::Relaxed) + 1;
+                shared.most.fetch_max(open, Ordering::Relaxed);
                 connections.spawn(async move {
                     let _ = shared.converse(stream).await;
+                    shared.open.fetch_sub(1, Ordering::Relaxed);
                 });
             }
         });
@@ -120,6 +128,11 @@ impl StandIn {
     /// How many connections were taken.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many were open at once at the most.
+    pub fn connections_at_once(&self) -> usize {
+        self.shared.most.load(Ordering::Relaxed)
     }
 
     /// How many answers were written to their end.
