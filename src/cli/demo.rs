@@ -219,7 +219,7 @@ fn config(known: &Known, listen: String, tls: Option<Tls>, dir: &Path, password:
     };
     let mount = |name: &str, source, strategy| Mount {
         path: format!("/{name}"),
-        access: if matches!(source, Source::Account(_)) {
+        access: if matches!(source, Source::Account(_) | Source::Open(_)) {
             Access::ReadWrite
         } else {
             Access::ReadOnly
