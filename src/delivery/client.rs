@@ -21,8 +21,8 @@ const REMEMBERED: Duration = Duration::from_secs(3600);
 /// 302s and clients remembered at the most.
 const CLIENTS: usize = 1024;
 
-/// What reverse proxies add. The server takes them away where it knows the proxy, and with it the client.
-const FORWARDS: [HeaderName; 3] = [FORWARDED, VIA, HeaderName::from_static("x-forwarded-for")];
+/// What proxies add to a request on its way. The server takes them away where it knows the proxy, and with it the client.
+pub const FORWARDS: [HeaderName; 3] = [FORWARDED, VIA, HeaderName::from_static("x-forwarded-for")];
 
 /// What a client does with a 302.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

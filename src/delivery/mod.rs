@@ -49,6 +49,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use self::budget::{Account, Budgets};
 use self::cdn::{Cdn, Cdns};
+pub use self::client::FORWARDS;
 use self::client::{Client, Lessons};
 use self::count::{Counted, Counts, delivered};
 use self::memory::Blocks;
@@ -359,19 +360,18 @@ impl Engine {
             counts: &Counts::of(&self.metrics, &mount.settings.path),
         };
         let (way, why) = strategy::decide(&case, &self.experience).await?;
-        tracing::debug!(file = %resource.path, agent = client.agent, delivery = way.strategy().name(), "delivery decided: {why}");
+        let strategy = way.strategy();
+        let name = strategy.name();
+        tracing::debug!(file = %resource.path, agent = client.agent, delivery = name, "delivery decided: {why}");
         let now = SystemTime::now();
         let at = &mount.settings.path;
-        let (strategy, mut response) = match way {
-            Way::Redirect(link) => {
-                let response = redirect::found(link.expose(), link.until, now)?;
-                (Strategy::Redirect, response)
-            }
+        let mut response = match way {
+            Way::Redirect(link) => redirect::found(link.expose(), link.until, now)?,
             Way::ProxyUrl => match (&delivery.proxy_url, &delivery.proxy_secret) {
                 (Some(base), Some(secret)) => {
                     let until = now + proxy_url::SIGNED_FOR;
                     let url = proxy_url::signed(base, secret, &resource.path, until);
-                    (Strategy::ProxyUrl, redirect::found(&url, until, now)?)
+                    redirect::found(&url, until, now)?
                 }
                 _ => {
                     return Err(Error::new(
@@ -397,7 +397,7 @@ impl Engine {
                     None => self.stream(&file, mount, want, links, account, memory).await?,
                 };
                 let count = |body| Body::stream(Counted::new(body, &self.metrics, at));
-                (Strategy::Proxy, response.map(count))
+                response.map(count)
             }
         };
         let elsewhere = match strategy {
@@ -405,7 +405,6 @@ impl Engine {
             _ => 0,
         };
         delivered(&self.metrics, at, strategy, elsewhere);
-        let name = strategy.name();
         response
             .headers_mut()
             .insert(DELIVERY, HeaderValue::from_static(name));

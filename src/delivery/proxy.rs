@@ -100,19 +100,16 @@ impl Transfer {
     fn take(&mut self, data: Bytes) -> Option<Bytes> {
         self.waiting_since = None;
         self.down.is_over();
-        let before = self.skip;
-        let data = cut(data, &mut self.skip, self.end - self.next);
+        let (data, thrown) = cut(data, &mut self.skip, self.end - self.next);
         if let Some(meter) = &mut self.meter {
-            // What is thrown away was paid for too.
-            meter.count(before - self.skip);
+            meter.count(data.len() as u64 + thrown);
         }
-        let data = data?;
+        if data.is_empty() {
+            return None;
+        }
         self.next += data.len() as u64;
         if self.next - self.resumed_at >= PROGRESS {
             self.resumes = 0;
-        }
-        if let Some(meter) = &mut self.meter {
-            meter.count(data.len() as u64);
         }
         if self.next == self.end {
             self.state = State::Done;
@@ -207,18 +204,16 @@ impl Transfer {
     }
 }
 
-/// Cuts a frame to what is wanted: `skip` bytes are thrown away first, and no more than `left` are taken. `None` if nothing of
-/// it is wanted.
-pub fn cut(mut data: Bytes, skip: &mut u64, left: u64) -> Option<Bytes> {
-    if *skip > 0 {
-        let skipped = (*skip).min(data.len() as u64);
-        *skip -= skipped;
-        data.advance(skipped as usize);
-    }
+/// Cuts a frame to what is wanted: `skip` bytes are thrown away first, and no more than `left` are taken. Tells how many were
+/// thrown away: they were paid for too.
+pub fn cut(mut data: Bytes, skip: &mut u64, left: u64) -> (Bytes, u64) {
+    let thrown = (*skip).min(data.len() as u64);
+    *skip -= thrown;
+    data.advance(thrown as usize);
     if data.len() as u64 > left {
         data.truncate(left as usize);
     }
-    (!data.is_empty()).then_some(data)
+    (data, thrown)
 }
 
 /// The end of a download at byte `at` instead of `end`: told in the log, and to the client by a broken connection.

@@ -63,12 +63,9 @@ pub fn found(url: &str, until: SystemTime, now: SystemTime) -> Result<Response<B
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     let control = format!("private, max-age={}", keep.as_secs());
     let expires = now.checked_add(keep).filter(|&time| in_calendar(time));
-    let expires = expires.map(httpdate::fmt_http_date).unwrap_or_default();
-    for (name, value) in [(CACHE_CONTROL, control), (EXPIRES, expires)] {
-        if value.is_empty() {
-            continue;
-        }
-        if let Ok(value) = HeaderValue::try_from(value) {
+    let expires = expires.map(httpdate::fmt_http_date);
+    for (name, value) in [(CACHE_CONTROL, Some(control)), (EXPIRES, expires)] {
+        if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
             headers.insert(name, value);
         }
     }

@@ -1,7 +1,7 @@
 //! What is learned about the CDN's Referer rule (API page 5.8 and question 11).
 //!
 //! Which `Referer` a CDN host takes is not settled, so a link brings several to try, and what worked is
-//! remembered by host. Whether the links of a mount work with none at all, as a redirected client sends
+//! remembered by host. So is, for a minute, which links were refused as soon as they were made. Whether the links of a mount work with none at all, as a redirected client sends
 //! them, is found out by one probe per mount and host and remembered until a refusal.
 
 use std::sync::Arc;

@@ -28,7 +28,8 @@ impl Delivery {
         let Some(mount) = &file.mount else {
             return Ok(None);
         };
-        let Some(address) = mount.drive.thumbnail(&file.entry) else {
+        let thumbnails = mount.drive.thumbnails();
+        let Some(address) = thumbnails.and_then(|thumbnails| thumbnails.address(&file.entry)) else {
             return Ok(None);
         };
         let outbound = mount.settings.delivery.outbound.as_ref();

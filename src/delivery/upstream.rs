@@ -204,12 +204,17 @@ impl Source {
             self.referers.refused(&self.mount, &link);
             self.counts.refusals.inc();
             tracing::debug!(mount = %self.mount, link = %link.loggable(), renewed, "the CDN refused a link: {why}");
-            if let Some(pause) = self.referers.rests(&link) {
-                return Err(refused_fresh(&why, pause).into());
-            }
-            if renewed {
-                let pause = self.referers.refused_fresh(&link);
-                return Err(refused_fresh(&why, pause).into());
+            let rests = match self.referers.rests(&link) {
+                None if renewed => Some(self.referers.refused_fresh(&link)),
+                rests => rests,
+            };
+            if let Some(pause) = rests {
+                return Err(Error::new(
+                    ErrorKind::Nonsense,
+                    format!("123pan's CDN refused a fresh download link ({why}); try again later."),
+                )
+                .with_retry(Retry::After(pause))
+                .into());
             }
             renewed = true;
             let wish = LinkWish {
@@ -291,14 +296,6 @@ pub async fn probe(cdn: &Cdn, link: &Link, size: Option<u64>) -> Probe {
     };
     let asked = tokio::time::timeout(PROBE_TIMEOUT, asked).await;
     asked.unwrap_or(Probe::Unreachable)
-}
-
-fn refused_fresh(why: &str, pause: Duration) -> Error {
-    Error::new(
-        ErrorKind::Nonsense,
-        format!("123pan's CDN refused a fresh download link ({why}); try again later."),
-    )
-    .with_retry(Retry::After(pause))
 }
 
 async fn judge(response: Response<Incoming>, want: &Want, media_type: &str) -> Verdict {

@@ -24,6 +24,7 @@ pub mod write;
 pub use build::BuildError;
 pub use error::{Error, ErrorKind, Retry};
 pub use governor::{Governor, Standing, Urgency, in_background};
+pub use thumbnails::Thumbnails;
 pub use write::{Begun, Content, NewFile, Upload, temporary_name};
 
 use std::fmt;
@@ -227,16 +228,9 @@ pub trait Drive: fmt::Debug + Send + Sync {
     /// A link for the bytes of a file. Costs calls: the tree remembers and shares it.
     fn link<'a>(&'a self, file: &'a Entry, wish: LinkWish) -> DriveFuture<'a, Link>;
 
-    /// The address of a small picture of a file, where a listing has lately named one. Costs no call; a secret.
-    fn thumbnail(&self, file: &Entry) -> Option<String> {
-        let _ = file;
+    /// The small pictures that its listings have lately named; `None` where they name none.
+    fn thumbnails(&self) -> Option<&Thumbnails> {
         None
-    }
-
-    /// Whether [`Drive::thumbnail`] has one.
-    fn has_thumbnail(&self, file: &Entry) -> bool {
-        let _ = file;
-        false
     }
 
     /// Space used and left, where [`Capability::quota`] says so; `None` elsewhere.

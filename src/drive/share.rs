@@ -88,12 +88,8 @@ impl Drive for ShareDrive {
         Box::new(RowLister::new(pages).noting(&self.thumbnails))
     }
 
-    fn thumbnail(&self, file: &Entry) -> Option<String> {
-        self.thumbnails.address(file.id, &file.name)
-    }
-
-    fn has_thumbnail(&self, file: &Entry) -> bool {
-        self.thumbnails.has(file.id)
+    fn thumbnails(&self) -> Option<&Thumbnails> {
+        Some(&self.thumbnails)
     }
 
     fn link<'a>(&'a self, file: &'a Entry, wish: LinkWish) -> DriveFuture<'a, Link> {

@@ -4,11 +4,11 @@
 //! one holds good is not known. Who has listed long ago, or has its listings from the disk, has none, and shows an icon.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use url::Url;
 
-use super::Id;
+use super::Entry;
 use crate::pan::web::files::Row;
 
 /// Addresses kept at the most; the oldest go.
@@ -21,7 +21,7 @@ const FETCHED: (&str, &str) = ("_70_70", "70");
 
 /// Addresses by the file's id.
 #[derive(Debug, Default)]
-pub(super) struct Thumbnails(Mutex<Kept>);
+pub struct Thumbnails(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
@@ -40,7 +40,7 @@ impl Thumbnails {
     /// Keeps what these rows name.
     pub(super) fn note(&self, rows: &[Row]) {
         let named = |row: &&Row| !row.thumbnail.is_empty() && row.thumbnail.len() <= LONGEST;
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         for row in rows.iter().filter(named) {
             if kept
                 .addresses
@@ -58,15 +58,17 @@ impl Thumbnails {
     }
 
     /// Whether there is one for a file.
-    pub(super) fn has(&self, file: Id) -> bool {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.addresses.contains_key(&file.0)
+    pub fn has(&self, file: &Entry) -> bool {
+        self.kept().addresses.contains_key(&file.id.0)
     }
 
-    /// The address of a picture of 70 pixels of a file of this name.
-    pub(super) fn address(&self, file: Id, name: &str) -> Option<String> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        larger(kept.addresses.get(&file.0)?, name)
+    /// The address of a picture of 70 pixels of a file; a secret.
+    pub fn address(&self, file: &Entry) -> Option<String> {
+        larger(self.kept().addresses.get(&file.id.0)?, &file.name)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -131,7 +133,9 @@ mod tests {
             thumbnails.note(&rows);
         }
         thumbnails.note(&[row(-1, String::new()), row(-2, "x".repeat(LONGEST + 1))]);
-        assert_eq!(thumbnails.0.lock().unwrap().addresses.len(), KEPT);
-        assert!(thumbnails.has(Id(last)) && !thumbnails.has(Id(-1)) && !thumbnails.has(Id(-2)));
+        let kept = thumbnails.kept();
+        assert_eq!(kept.addresses.len(), KEPT);
+        let has = |id| kept.addresses.contains_key(&id);
+        assert!(has(last) && !has(-1) && !has(-2));
     }
 }

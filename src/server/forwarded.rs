@@ -7,10 +7,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
-use http::header::{FORWARDED, VIA};
+use http::header::FORWARDED;
 
 use super::service::Peer;
 use crate::config::Network;
+use crate::delivery::FORWARDS;
 
 /// The addresses whose word is taken.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl Trusted {
     /// Takes away what a trusted proxy has answered for: headers that stay say that there is a proxy nobody knows.
     pub(super) fn take_away(&self, peer: Peer, headers: &mut HeaderMap) {
         if self.has(peer.address.ip()) {
-            for name in ["x-forwarded-for", FORWARDED.as_str(), VIA.as_str()] {
+            for name in FORWARDS {
                 headers.remove(name);
             }
         }

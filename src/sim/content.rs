@@ -139,24 +139,25 @@ impl Blob {
 
     pub(super) fn md5(&self) -> String {
         let mut hash = Md5::new();
-        let mut at = 0;
-        while at < self.len() {
-            let piece = self.slice(at, u64::MAX);
-            at += piece.len() as u64;
-            hash.update(&piece);
-        }
+        self.pieces().for_each(|piece| hash.update(&piece));
         hex(&hash.finalize())
     }
 
     pub(super) fn sha1(&self) -> String {
         let mut hash = <Sha1 as sha1::Digest>::new();
+        self.pieces()
+            .for_each(|piece| sha1::Digest::update(&mut hash, &piece));
+        hex(&sha1::Digest::finalize(hash))
+    }
+
+    /// All of it, from the begin.
+    fn pieces(&self) -> impl Iterator<Item = Bytes> {
         let mut at = 0;
-        while at < self.len() {
+        std::iter::from_fn(move || {
             let piece = self.slice(at, u64::MAX);
             at += piece.len() as u64;
-            sha1::Digest::update(&mut hash, &piece);
-        }
-        hex(&sha1::Digest::finalize(hash))
+            (!piece.is_empty()).then_some(piece)
+        })
     }
 }
 

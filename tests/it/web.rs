@@ -9,35 +9,30 @@ use crate::paging::{expected, sorted, world};
 use crate::stale::{cached, past_ttl};
 use crate::world::{World, account, brief, endpoints, options};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_listing_that_lacks_rows_is_begun_anew_until_it_is_whole() {
+/// A folder of three pages comes whole, in spite of these faults of its listing, by two passes.
+async fn comes_whole_by_two_passes(faults: impl IntoIterator<Item = Fault>) {
     let world = world(250).await;
-    world
-        .cloud
-        .fault(Fault::once("list", FaultKind::LackRows { page: 2, rows: 3 }));
+    for fault in faults {
+        world.cloud.fault(fault);
+    }
     assert_eq!(sorted(&world).await, expected(250));
     assert_eq!(world.calls("list"), 6, "two passes of three pages");
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_lacks_rows_is_begun_anew_until_it_is_whole() {
+    comes_whole_by_two_passes([Fault::once("list", FaultKind::LackRows { page: 2, rows: 3 })]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_total_that_is_always_wrong_is_outvoted_by_two_equal_passes() {
-    let world = world(250).await;
-    for page in 1..=3 {
-        let kind = FaultKind::ShiftTotal { page, by: 5 };
-        world.cloud.fault(Fault::forever("list", kind));
-    }
-    assert_eq!(sorted(&world).await, expected(250));
-    assert_eq!(world.calls("list"), 6);
+    let wrong = |page| Fault::forever("list", FaultKind::ShiftTotal { page, by: 5 });
+    comes_whole_by_two_passes((1..=3).map(wrong)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_total_that_changes_between_pages_begins_the_listing_anew() {
-    let world = world(250).await;
-    world
-        .cloud
-        .fault(Fault::once("list", FaultKind::ShiftTotal { page: 3, by: 1 }));
-    assert_eq!(sorted(&world).await, expected(250));
-    assert_eq!(world.calls("list"), 6);
+    comes_whole_by_two_passes([Fault::once("list", FaultKind::ShiftTotal { page: 3, by: 1 })]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

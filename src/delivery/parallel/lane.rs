@@ -225,7 +225,7 @@ impl Lane {
         }
     }
 
-    /// Bytes thrown away since the last time: they were paid for too.
+    /// Bytes thrown away since the last time.
     pub fn thrown(&mut self) -> u64 {
         std::mem::take(&mut self.thrown)
     }
@@ -263,10 +263,11 @@ impl Lane {
 
     fn take(&mut self, data: Bytes) -> Option<Bytes> {
         self.waiting_since = None;
-        let before = self.skip;
-        let data = cut(data, &mut self.skip, self.until - self.at);
-        self.thrown += before - self.skip;
-        let data = data?;
+        let (data, thrown) = cut(data, &mut self.skip, self.until - self.at);
+        self.thrown += thrown;
+        if data.is_empty() {
+            return None;
+        }
         self.at += data.len() as u64;
         self.brought += data.len() as u64;
         self.last = Instant::now();

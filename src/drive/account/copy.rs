@@ -8,7 +8,6 @@ use super::staging::Staging;
 use super::{Account, name};
 use crate::drive::{Entry, Error, ErrorKind, Id};
 use crate::hex;
-use crate::pan::web::upload::Offer;
 
 impl Account {
     /// Copies a file or folder; see [`crate::drive::Drive::copy`].
@@ -55,14 +54,8 @@ impl Account {
             size,
             md5,
         };
-        let offer = Offer {
-            parent: target.folder.0,
-            name: target.name,
-            size,
-            etag: &hex::encode(&md5),
-            replace: false,
-        };
-        match self.offer(offer, &wanted).await? {
+        let etag = hex::encode(&wanted.md5);
+        match self.offer(wanted.offer(&etag, false), &wanted).await? {
             Offered::Reused(id) => Ok(Some(self.proved(id.map(Id), &wanted).await?)),
             Offered::Wanted(_) | Offered::Refused(_) => Ok(None),
         }

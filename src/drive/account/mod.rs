@@ -113,12 +113,8 @@ impl Drive for AccountDrive {
         Box::new(self.account.list(folder).noting(&self.thumbnails))
     }
 
-    fn thumbnail(&self, file: &Entry) -> Option<String> {
-        self.thumbnails.address(file.id, &file.name)
-    }
-
-    fn has_thumbnail(&self, file: &Entry) -> bool {
-        self.thumbnails.has(file.id)
+    fn thumbnails(&self) -> Option<&Thumbnails> {
+        Some(&self.thumbnails)
     }
 
     fn list_added<'a>(&'a self, folder: Id, known: &'a [Entry]) -> DriveFuture<'a, Option<Vec<Entry>>> {

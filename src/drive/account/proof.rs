@@ -13,6 +13,7 @@ use crate::drive::{Entry, Error, ErrorKind, Id, Kind};
 use crate::pan;
 use crate::pan::Reason;
 use crate::pan::web::files::Row;
+use crate::pan::web::upload::Offer;
 
 /// How often a row is read until it is as it should be.
 pub(super) const LOOKS: u32 = 3;
@@ -39,6 +40,17 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// The same as an offer; `etag` is its MD5 in hex.
+    pub(super) fn offer<'a>(&'a self, etag: &'a str, replace: bool) -> Offer<'a> {
+        Offer {
+            parent: self.parent.0,
+            name: &self.name,
+            size: self.size,
+            etag,
+            replace,
+        }
+    }
+
     /// Whether a row holds these bytes in this folder. Its name is looked at where it must tell the
     /// row from others.
     pub(super) fn is_content_of(&self, row: &Row) -> bool {

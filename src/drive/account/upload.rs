@@ -39,13 +39,8 @@ impl Account {
             size: file.size,
             md5: file.md5,
         };
-        let offer = Offer {
-            parent: file.parent.0,
-            name: &file.name,
-            size: file.size,
-            etag: &hex::encode(&file.md5),
-            replace: file.replaces.is_some(),
-        };
+        let etag = hex::encode(&wanted.md5);
+        let offer = wanted.offer(&etag, file.replaces.is_some());
         let replaces = file.replaces.as_ref().map(|entry| entry.id);
         match self.offer(offer, &wanted).await? {
             Offered::Reused(id) => {
@@ -105,13 +100,8 @@ impl AccountUpload {
     /// hand. But a file that is there must not be sent once more, beside itself.
     async fn offer_by_sha1(&self, sha1: [u8; 20]) -> Result<Option<Entry>, Error> {
         let (account, wanted) = (&self.account, &self.wanted);
-        let offer = Offer {
-            parent: wanted.parent.0,
-            name: &wanted.name,
-            size: wanted.size,
-            etag: &hex::encode(&wanted.md5),
-            replace: self.replaces.is_some(),
-        };
+        let etag = hex::encode(&wanted.md5);
+        let offer = wanted.offer(&etag, self.replaces.is_some());
         match self.sending.offer_by_sha1(offer, sha1).await {
             Ok(None) => Ok(None),
             Ok(Some(id)) => {

@@ -218,7 +218,8 @@ impl Render for Rows {
         if self
             .mount
             .as_ref()
-            .is_some_and(|mount| mount.drive.has_thumbnail(entry))
+            .and_then(|mount| mount.drive.thumbnails())
+            .is_some_and(|thumbnails| thumbnails.has(entry))
         {
             // What it shows is said by the name behind it.
             out.extend_from_slice(b"<img src=\"");
