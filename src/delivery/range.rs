@@ -259,6 +259,11 @@ mod tests {
     }
 
     #[test]
+    fn parts_that_are_nearly_all_of_the_largest_size_are_added_up() {
+        assert_eq!(of("bytes=0-1,5-", u64::MAX), Wanted::Whole);
+    }
+
+    #[test]
     fn a_malformed_range_is_ignored() {
         for bad in [
             "bytes=5-2",
