@@ -79,6 +79,7 @@ async fn world() -> World {
                 );
             }
         }
+        cloud.add_file("/unknown/1.txt", b"1".to_vec());
         cloud.add_file("/film.mkv", Content::Pattern { seed: 3, len: FILM });
     };
     // Listings are not remembered: each request asks.
@@ -177,6 +178,11 @@ async fn drill(away: Away) {
     assert_eq!(seen.failed.load(Ordering::Relaxed), 0);
 
     away.begin(&world.cloud);
+    let begun = Instant::now();
+    let unknown = tokio::spawn({
+        let world = world.clone();
+        async move { (world.propfind("/drive/unknown", "1").await, begun.elapsed()) }
+    });
     tokio::time::sleep(OUTAGE).await;
     away.end(&world.cloud).await;
     let back = Instant::now();
@@ -211,7 +217,15 @@ async fn drill(away: Away) {
         assert!(bytes == film, "{away:?}: other bytes than those of the film");
     }
     assert!(took < RECOVERY, "{away:?}: well again after {took:?}");
-    assert!(seen.failed.load(Ordering::Relaxed) > 0 || matches!(away, Away::Silent));
+    // What was not known before is an honest error, or comes when the cloud is back.
+    let ((status, body), took) = unknown.await.unwrap();
+    match status {
+        207 => assert!(
+            took >= OUTAGE && hrefs(&body).len() == 2,
+            "{away:?}: {took:?} {body}"
+        ),
+        _ => assert!(matches!(status, 502..=504), "{away:?}: {status} {}", brief(&body)),
+    }
     assert_eq!(world.calls("sign_in"), 1, "{away:?}");
 }
 
