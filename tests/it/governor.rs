@@ -148,9 +148,10 @@ async fn a_ban_is_tried_after_a_growing_pause_by_one_call_and_risk_control_never
     let world = world(3600).await;
     assert_eq!(world.members("/drive").await.len(), 9);
     stop(&world.cloud, code("403", BAN));
-    assert_eq!(world.propfind("/drive/dir", "1").await.0, 503);
     // Between which moments each call was made.
-    let mut calls = vec![(Instant::now(), Instant::now())];
+    let banned = Instant::now();
+    assert_eq!(world.propfind("/drive/dir", "1").await.0, 503);
+    let mut calls = vec![(banned, Instant::now())];
     while calls.len() < 3 {
         let (before, begun) = (world.calls("list"), Instant::now());
         // Many ask at once: one of them tries it.
