@@ -3,12 +3,18 @@
 /// Bytes as lower-case digits.
 pub fn encode(bytes: &[u8]) -> String {
     let mut digits = String::with_capacity(bytes.len() * 2);
+    encode_to(bytes, &mut digits);
+    digits
+}
+
+/// The same, behind what there is.
+pub fn encode_to(bytes: &[u8], out: &mut String) {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
     for byte in bytes {
         for half in [byte >> 4, byte & 15] {
-            digits.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
+            out.push(DIGITS[usize::from(half)].into());
         }
     }
-    digits
 }
 
 /// The MD5 that 32 digits of either case stand for.

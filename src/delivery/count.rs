@@ -1,7 +1,9 @@
 //! What is counted of deliveries: ways taken, bytes, running streams, and what happened on the way.
 
+use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,7 +16,7 @@ use crate::config::Strategy;
 use crate::metrics::{Delivered, Metrics, OfMount};
 
 /// The counters of one mount, as [`Metrics`] has them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Counts {
     /// Streams opened again where they broke.
     pub resumes: Counter,
@@ -22,11 +24,31 @@ pub struct Counts {
     pub probes: Counter,
     /// Links that the CDN refused.
     pub refusals: Counter,
+    redirects: Way,
+    signed: Way,
+    streamed: Way,
+    running: Gauge,
+}
+
+/// The counters of one way that a delivery takes.
+#[derive(Debug, Default)]
+struct Way {
+    deliveries: Counter,
+    bytes: Counter,
 }
 
 impl Counts {
-    /// Those of a mount, by its path as configured.
-    pub fn of(metrics: &Metrics, mount: &str) -> Self {
+    fn of(metrics: &Metrics, mount: &str) -> Self {
+        let way = |strategy: Strategy| {
+            let way = Delivered {
+                mount: mount.to_owned(),
+                strategy: strategy.name(),
+            };
+            Way {
+                deliveries: metrics.deliveries.get_or_create_owned(&way),
+                bytes: metrics.delivered.get_or_create_owned(&way),
+            }
+        };
         let mount = OfMount {
             mount: mount.to_owned(),
         };
@@ -34,53 +56,70 @@ impl Counts {
             resumes: metrics.resumes.get_or_create_owned(&mount),
             probes: metrics.probes.get_or_create_owned(&mount),
             refusals: metrics.refusals.get_or_create_owned(&mount),
+            redirects: way(Strategy::Redirect),
+            signed: way(Strategy::ProxyUrl),
+            streamed: way(Strategy::Proxy),
+            running: metrics.streams.get_or_create_owned(&mount),
         }
     }
-}
 
-/// Notes that a GET was answered in this way, and what the client was sent elsewhere for.
-pub fn delivered(metrics: &Metrics, mount: &str, strategy: Strategy, elsewhere: u64) {
-    let way = way(mount, strategy);
-    metrics.deliveries.get_or_create(&way).inc();
-    if elsewhere > 0 {
-        metrics.delivered.get_or_create(&way).inc_by(elsewhere);
+    /// Notes that a GET was answered in this way, and what the client was sent elsewhere for.
+    pub fn delivered(&self, strategy: Strategy, elsewhere: u64) {
+        let way = match strategy {
+            Strategy::Redirect => &self.redirects,
+            Strategy::ProxyUrl => &self.signed,
+            Strategy::Proxy | Strategy::Auto => &self.streamed,
+        };
+        way.deliveries.inc();
+        way.bytes.inc_by(elsewhere);
     }
 }
 
-fn way(mount: &str, strategy: Strategy) -> Delivered {
-    Delivered {
-        mount: mount.to_owned(),
-        strategy: strategy.name(),
+/// The counters of all mounts: looked up once a request, by one name.
+#[derive(Debug)]
+pub struct Tally {
+    metrics: Arc<Metrics>,
+    mounts: Mutex<HashMap<String, Arc<Counts>>>,
+}
+
+impl Tally {
+    /// Nothing counted yet.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics,
+            mounts: Mutex::default(),
+        }
+    }
+
+    /// The counters of a mount, by its path as configured.
+    pub fn of(&self, mount: &str) -> Arc<Counts> {
+        let mut mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counts) = mounts.get(mount) {
+            return Arc::clone(counts);
+        }
+        let counts = Arc::new(Counts::of(&self.metrics, mount));
+        mounts.insert(mount.to_owned(), Arc::clone(&counts));
+        counts
     }
 }
 
 /// A streamed body whose bytes are counted, and which is running until it is dropped.
 pub struct Counted {
     body: Body,
-    bytes: Counter,
-    running: Gauge,
+    counts: Arc<Counts>,
 }
 
 impl Counted {
     /// Counts for a mount.
-    pub fn new(body: Body, metrics: &Metrics, mount: &str) -> Self {
-        let running = metrics.streams.get_or_create_owned(&OfMount {
-            mount: mount.to_owned(),
-        });
-        running.inc();
-        Self {
-            body,
-            bytes: metrics
-                .delivered
-                .get_or_create_owned(&way(mount, Strategy::Proxy)),
-            running,
-        }
+    pub fn new(body: Body, counts: Arc<Counts>) -> Self {
+        counts.running.inc();
+        Self { body, counts }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.running.dec();
+        self.counts.running.dec();
     }
 }
 
@@ -94,7 +133,7 @@ impl HttpBody for Counted {
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
         {
-            this.bytes.inc_by(data.len() as u64);
+            this.counts.streamed.bytes.inc_by(data.len() as u64);
         }
         polled
     }

@@ -39,7 +39,7 @@ pub struct Opener {
     account: Option<Arc<Account>>,
     /// The CDN's entity tag of what was sent first: no other may follow in the same answer.
     version: OnceLock<HeaderValue>,
-    counts: Counts,
+    counts: Arc<Counts>,
 }
 
 /// An open stream.
@@ -155,7 +155,7 @@ impl Opener {
             mount: self.mount.clone(),
             media_type: self.media_type.clone(),
             limits: self.limits,
-            counts: self.counts.clone(),
+            counts: Arc::clone(&self.counts),
         }
     }
 
@@ -170,7 +170,7 @@ impl Opener {
 impl Engine {
     fn opener(
         &self,
-        file: &Representation,
+        file: &Representation<'_>,
         mount: &Mount,
         links: Arc<dyn Links>,
         account: Option<Arc<Account>>,
@@ -181,20 +181,20 @@ impl Engine {
             links,
             referers: Arc::clone(&self.experience.referers),
             mount: mount.settings.path.clone(),
-            media_type: file.media_type.clone(),
+            media_type: file.media_type(),
             limits: self.limits,
             connections: delivery.proxy_connections,
             window: delivery.proxy_window,
             account,
             version: OnceLock::new(),
-            counts: Counts::of(&self.metrics, &mount.settings.path),
+            counts: self.tally.of(&mount.settings.path),
         }))
     }
 
     /// The same for several ranges of a file of `size` bytes: the first bytes of the first of them.
     pub(super) async fn stream_parts(
         &self,
-        file: &Representation,
+        file: &Representation<'_>,
         mount: &Mount,
         (ranges, size): (&[ByteRange], u64),
         source: (Arc<dyn Links>, Option<Arc<Link>>),
@@ -213,14 +213,14 @@ impl Engine {
             Err(Refused::Failed(error)) => return Err(error),
         };
         let open = move |range| -> Frames { Box::pin(begun.take().unwrap_or_else(|| part(range))) };
-        let body = Multipart::new(ranges, size, &file.media_type, Box::new(open));
+        let body = Multipart::new(ranges, size, &file.media_type(), Box::new(open));
         Ok(file.parts(body))
     }
 
     /// Has the first bytes at hand, and only then builds the head from what we know.
     pub(super) async fn stream(
         &self,
-        file: &Representation,
+        file: &Representation<'_>,
         mount: &Mount,
         want: Want,
         links: Arc<dyn Links>,

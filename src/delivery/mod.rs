@@ -51,7 +51,7 @@ use self::budget::{Account, Budgets};
 use self::cdn::{Cdn, Cdns};
 pub use self::client::FORWARDS;
 use self::client::{Client, Lessons};
-use self::count::{Counted, Counts, delivered};
+use self::count::{Counted, Tally};
 use self::memory::Blocks;
 use self::multipart::Multipart;
 use self::origin::Origin;
@@ -120,7 +120,7 @@ struct Engine {
     budgets: Budgets,
     blocks: Arc<Blocks>,
     limits: Limits,
-    metrics: Arc<Metrics>,
+    tally: Tally,
 }
 
 /// The links of one file of the tree.
@@ -152,11 +152,11 @@ impl Delivery {
         blocks: u64,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
-        let engine = Engine::new(HEAD_TIMEOUT, Limits::default(), blocks, metrics)?;
+        let engine = Engine::new(HEAD_TIMEOUT, Limits::default(), blocks, Arc::clone(&metrics))?;
         let cdn = engine.experience.cdns.of(None)?;
         Ok(Self {
             tree,
-            role: proxy.map(|proxy| Role::new(proxy, cdn, &engine.metrics)),
+            role: proxy.map(|proxy| Role::new(proxy, cdn, &metrics)),
             engine,
         })
     }
@@ -290,7 +290,7 @@ impl Engine {
             budgets: Budgets::default(),
             blocks: Blocks::new(blocks),
             limits,
-            metrics,
+            tally: Tally::new(metrics),
         }
     }
 
@@ -349,6 +349,7 @@ impl Engine {
         if let Some(account) = &account {
             account.admit(SystemTime::now())?;
         }
+        let counts = self.tally.of(&mount.settings.path);
         let case = Case {
             delivery,
             mount: &mount.settings.path,
@@ -357,14 +358,13 @@ impl Engine {
             from_start: parts.is_none() && spec.is_none_or(|spec| matches!(spec, Spec::From(0, _))),
             client,
             links: &*links,
-            counts: &Counts::of(&self.metrics, &mount.settings.path),
+            counts: &counts,
         };
         let (way, why) = strategy::decide(&case, &self.experience).await?;
         let strategy = way.strategy();
         let name = strategy.name();
         tracing::debug!(file = %resource.path, agent = client.agent, delivery = name, "delivery decided: {why}");
         let now = SystemTime::now();
-        let at = &mount.settings.path;
         let mut response = match way {
             Way::Redirect(link) => redirect::found(link.expose(), link.until, now)?,
             Way::ProxyUrl => match (&delivery.proxy_url, &delivery.proxy_secret) {
@@ -391,12 +391,12 @@ impl Engine {
                 let response = match &parts {
                     Some((ranges, size)) => {
                         let source = (links, want.link);
-                        self.stream_parts(&file, mount, (ranges, *size), source, account, memory)
-                            .await?
+                        let parts = (&**ranges, *size);
+                        Box::pin(self.stream_parts(&file, mount, parts, source, account, memory)).await?
                     }
-                    None => self.stream(&file, mount, want, links, account, memory).await?,
+                    None => Box::pin(self.stream(&file, mount, want, links, account, memory)).await?,
                 };
-                let count = |body| Body::stream(Counted::new(body, &self.metrics, at));
+                let count = |body| Body::stream(Counted::new(body, Arc::clone(&counts)));
                 response.map(count)
             }
         };
@@ -404,7 +404,7 @@ impl Engine {
             Strategy::Redirect | Strategy::ProxyUrl => count(account.as_deref(), &file, spec, parts.as_ref()),
             _ => 0,
         };
-        delivered(&self.metrics, at, strategy, elsewhere);
+        counts.delivered(strategy, elsewhere);
         response
             .headers_mut()
             .insert(DELIVERY, HeaderValue::from_static(name));
@@ -413,7 +413,7 @@ impl Engine {
 }
 
 /// The bytes of a file that is not at 123pan yet, from the spool.
-fn local(file: &Representation, content: &dyn Content, spec: Option<Spec>) -> Response<Body> {
+fn local(file: &Representation<'_>, content: &dyn Content, spec: Option<Spec>) -> Response<Body> {
     let size = content.size();
     let range = spec.and_then(|spec| spec.resolve(size));
     let (from, length) = range.map_or((0, size), |range| (range.first, range.length()));
@@ -425,19 +425,19 @@ fn local(file: &Representation, content: &dyn Content, spec: Option<Spec>) -> Re
 }
 
 /// Several ranges of such a file.
-fn local_parts(file: &Representation, content: Arc<dyn Content>, ranges: &[ByteRange]) -> Response<Body> {
+fn local_parts(file: &Representation<'_>, content: Arc<dyn Content>, ranges: &[ByteRange]) -> Response<Body> {
     let size = content.size();
     let open = move |range: ByteRange| -> Frames {
         let bytes = content.read(range.first, range.length());
         Box::pin(StreamBody::new(bytes.map_ok(Frame::data)))
     };
-    file.parts(Multipart::new(ranges, size, &file.media_type, Box::new(open)))
+    file.parts(Multipart::new(ranges, size, &file.media_type(), Box::new(open)))
 }
 
 /// Counts what a redirected client will fetch: all that it asked for, in bytes.
 fn count(
     account: Option<&Account>,
-    file: &Representation,
+    file: &Representation<'_>,
     spec: Option<Spec>,
     parts: Option<&(Vec<ByteRange>, u64)>,
 ) -> u64 {

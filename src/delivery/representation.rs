@@ -19,29 +19,33 @@ use crate::media_type::content_type;
 
 /// What is said about a file in every answer.
 #[derive(Debug)]
-pub struct Representation {
+pub struct Representation<'a> {
+    name: &'a str,
     /// Strong, with its quotes.
     pub etag: Option<String>,
     /// `None` where the drive does not know it.
     pub modified: Option<SystemTime>,
-    /// By the name.
-    pub media_type: Cow<'static, str>,
     /// Bytes, where known.
     pub size: Option<u64>,
 }
 
-impl Representation {
+impl<'a> Representation<'a> {
     /// That of a file.
-    pub fn of(file: &Entry) -> Self {
+    pub fn of(file: &'a Entry) -> Self {
         Self {
+            name: &file.name,
             etag: file.etag(),
             modified: u64::try_from(file.modified)
                 .ok()
                 .filter(|&seconds| seconds > 0)
                 .map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)),
-            media_type: content_type(&file.name),
             size: file.size,
         }
+    }
+
+    /// By the name.
+    pub fn media_type(&self) -> Cow<'static, str> {
+        content_type(self.name)
     }
 
     /// 200 for the whole file of `size` bytes; no `Content-Length` where that is unknown.
@@ -102,7 +106,7 @@ impl Representation {
         let mut response = Response::new(body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        if let Ok(media_type) = HeaderValue::from_str(&self.media_type) {
+        if let Ok(media_type) = HeaderValue::from_str(&self.media_type()) {
             headers.insert(CONTENT_TYPE, media_type);
         }
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));

@@ -99,10 +99,10 @@ fn sign(query: Option<&str>) -> Option<&str> {
 
 impl Delivery {
     /// Whether a request is one for the proxy of another dav123: signed, and this is such a proxy.
-    pub fn is_signed(&self, request: &Parts) -> bool {
+    pub fn is_signed<B>(&self, request: &Request<B>) -> bool {
         self.role.is_some()
-            && [Method::GET, Method::HEAD, Method::OPTIONS].contains(&request.method)
-            && sign(request.uri.query()).is_some()
+            && [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method())
+            && sign(request.uri().query()).is_some()
     }
 
     /// Answers a signed request; `path` is its whole path.

@@ -84,7 +84,7 @@ pub async fn decide(case: &Case<'_>, experience: &Experience) -> Result<(Way, &'
         Strategy::Redirect => (Way::Redirect(link_to_hand_out(case).await?), why),
         Strategy::Proxy => (Way::Proxy(None), why),
         Strategy::ProxyUrl => (Way::ProxyUrl, why),
-        Strategy::Auto => auto(case, experience).await?,
+        Strategy::Auto => Box::pin(auto(case, experience)).await?,
     })
 }
 

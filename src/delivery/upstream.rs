@@ -109,7 +109,7 @@ pub struct Source {
     /// Patience.
     pub limits: Limits,
     /// What is counted.
-    pub counts: Counts,
+    pub counts: Arc<Counts>,
 }
 
 /// Which bytes of which file.

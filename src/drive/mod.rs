@@ -88,7 +88,11 @@ impl Entry {
             return None;
         }
         if let Some(md5) = &self.md5 {
-            return Some(format!("\"{}\"", hex::encode(md5)));
+            let mut tag = String::with_capacity(2 * md5.len() + 2);
+            tag.push('"');
+            hex::encode_to(md5, &mut tag);
+            tag.push('"');
+            return Some(tag);
         }
         self.size
             .map(|size| format!("\"{:x}-{size:x}-{:x}\"", self.id.0, self.modified))

@@ -24,6 +24,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use super::crowd::Busy;
 use crate::body::Body;
 use crate::delivery::DELIVERY;
+use crate::hex;
 use crate::metrics::{Answered, Metrics};
 
 /// Names the request, in both directions.
@@ -38,7 +39,7 @@ pub(super) struct AccessLine {
     method: Method,
     path: String,
     agent: String,
-    user: Arc<str>,
+    user: Option<Arc<str>>,
     peer: SocketAddr,
     begun: Instant,
     status: StatusCode,
@@ -78,7 +79,7 @@ impl AccessLine {
             } else {
                 String::new()
             },
-            user: Arc::from("-"),
+            user: None,
             peer,
             begun: Instant::now(),
             status: StatusCode::OK,
@@ -98,7 +99,7 @@ impl AccessLine {
     }
 
     pub(super) fn user(&mut self, name: &Arc<str>) {
-        self.user = name.clone();
+        self.user = Some(name.clone());
     }
 
     /// Takes from the head of the answer what the line tells; `upstream` was spent waiting for others.
@@ -144,7 +145,7 @@ impl Drop for AccessLine {
             target: "dav123::access",
             request = %shown(&self.id),
             peer = %address(self.peer),
-            user = %self.user,
+            user = %self.user.as_deref().unwrap_or("-"),
             method = %self.method,
             path = %self.path,
             status = self.status.as_u16(),
@@ -169,7 +170,7 @@ fn id(headers: &HeaderMap) -> HeaderValue {
     let brought = headers.get(REQUEST_ID).filter(is_id).cloned();
     brought.unwrap_or_else(|| {
         // Hexadecimal digits are a header's value.
-        HeaderValue::try_from(format!("{:016x}", fastrand::u64(..)))
+        HeaderValue::try_from(hex::encode(&fastrand::u64(..).to_be_bytes()))
             .unwrap_or_else(|_| HeaderValue::from_static("-"))
     })
 }

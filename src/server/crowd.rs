@@ -3,7 +3,7 @@
 //! has asked for something, one whose client has neither sent nor taken a byte for a while.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,10 +38,16 @@ struct Table {
 #[derive(Debug)]
 struct Member {
     cut: CancellationToken,
+    state: Arc<State>,
+}
+
+/// What a connection does.
+#[derive(Debug, Default)]
+struct State {
     /// Requests whose answers have not ended.
-    running: usize,
+    running: AtomicUsize,
     /// When it came, or a byte of a request or an answer last moved: milliseconds since the crowd's begin.
-    moved: Arc<AtomicU64>,
+    moved: AtomicU64,
 }
 
 /// A connection's place; free again when dropped.
@@ -49,6 +55,7 @@ struct Member {
 pub(super) struct Place {
     crowd: Arc<Crowd>,
     id: u64,
+    state: Arc<State>,
     /// Cancelled where the connection has to go.
     pub(super) cut: CancellationToken,
 }
@@ -57,8 +64,7 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Busy {
     crowd: Arc<Crowd>,
-    id: u64,
-    moved: Arc<AtomicU64>,
+    state: Arc<State>,
 }
 
 impl Crowd {
@@ -84,7 +90,10 @@ impl Crowd {
         let mut table = self.lock();
         if table.members.len() >= self.bound {
             let now = self.now();
-            let rank = |member: &Member| (member.running > 0, member.moved.load(Ordering::Relaxed));
+            let rank = |member: &Member| {
+                let State { running, moved } = &*member.state;
+                (running.load(Ordering::Relaxed) > 0, moved.load(Ordering::Relaxed))
+            };
             let may_go = |member: &Member| match rank(member) {
                 (true, moved) => now.saturating_sub(moved) >= milliseconds(STALLED),
                 (false, _) => true,
@@ -102,17 +111,19 @@ impl Crowd {
         let id = table.next;
         table.next += 1;
         let cut = CancellationToken::new();
+        let state = Arc::new(State::default());
+        state.moved.store(self.now(), Ordering::Relaxed);
         table.members.insert(
             id,
             Member {
                 cut: cut.clone(),
-                running: 0,
-                moved: Arc::new(AtomicU64::new(self.now())),
+                state: Arc::clone(&state),
             },
         );
         Some(Place {
             crowd: Arc::clone(self),
             id,
+            state,
             cut,
         })
     }
@@ -130,15 +141,10 @@ impl Crowd {
 impl Place {
     /// A request begins.
     pub(super) fn busy(&self) -> Busy {
-        let mut moved = Arc::default();
-        if let Some(member) = self.crowd.lock().members.get_mut(&self.id) {
-            member.running += 1;
-            moved = member.moved.clone();
-        }
+        self.state.running.fetch_add(1, Ordering::Relaxed);
         let busy = Busy {
             crowd: Arc::clone(&self.crowd),
-            id: self.id,
-            moved,
+            state: Arc::clone(&self.state),
         };
         busy.moved();
         busy
@@ -148,7 +154,7 @@ impl Place {
 impl Busy {
     /// A byte has come from the client, or was taken by it.
     pub(super) fn moved(&self) {
-        self.moved.store(self.crowd.now(), Ordering::Relaxed);
+        self.state.moved.store(self.crowd.now(), Ordering::Relaxed);
     }
 }
 
@@ -160,10 +166,8 @@ impl Drop for Place {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        if let Some(member) = self.crowd.lock().members.get_mut(&self.id) {
-            member.running = member.running.saturating_sub(1);
-            self.moved();
-        }
+        self.moved();
+        self.state.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -78,7 +78,9 @@ async fn answers(world: &World, delivery: Arc<Delivery>, data: &[u8]) -> Vec<u8>
             service_fn(|request| {
                 let (service, busy) = (service.clone(), place.busy());
                 let from = peer(Ipv4Addr::new(192, 0, 2, 7));
-                async move { Ok::<_, std::convert::Infallible>(service.answer(request, from, busy).await) }
+                async move {
+                    Ok::<_, std::convert::Infallible>(service.answer(Box::new(request), from, busy).await)
+                }
             }),
         );
     let mut read = Vec::new();

@@ -214,10 +214,9 @@ async fn connection<S>(
         TokioIo::new(stream),
         service_fn(move |request| {
             let (service, busy) = (service.clone(), place.busy());
-            // hyper keeps room for it as long as the connection lives, which thousands of idle ones would pay for.
-            Box::pin(
-                async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer, busy).await) },
-            )
+            // Every step that it is handed on would copy it.
+            let request = Box::new(request);
+            async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer, busy).await) }
         }),
     );
     let ended = tokio::select! {

@@ -155,7 +155,7 @@ impl Service {
     /// Answers a request.
     pub(super) async fn answer(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Box<Request<Incoming>>,
         peer: Peer,
         busy: Busy,
     ) -> Response<Logged> {
@@ -173,7 +173,12 @@ impl Service {
         response.map(|body| Logged::new(body, line))
     }
 
-    async fn route(&self, request: Request<Incoming>, peer: Peer, line: &mut AccessLine) -> Response<Body> {
+    async fn route(
+        &self,
+        request: Box<Request<Incoming>>,
+        peer: Peer,
+        line: &mut AccessLine,
+    ) -> Response<Body> {
         // `OPTIONS *` asks about the server as a whole.
         let path = match request.uri().path() {
             "*" => "/",
@@ -187,20 +192,14 @@ impl Service {
         if own && path.segments().nth(1) == Some("health") {
             return admin::health(request.method());
         }
-        let (head, body) = request.into_parts();
-        if !own && (self.only_proxy || self.delivery.is_signed(&head)) {
-            let (address, tls) = (peer.address.ip(), peer.tls);
-            return match self.delivery.signed(&head, &path, address, tls).await {
-                Ok(response) => response,
-                Err(error) => self.failed(&error, line),
-            };
+        if !own && (self.only_proxy || self.delivery.is_signed(&request)) {
+            return Box::pin(self.signed(*request, &path, peer, line)).await;
         }
-        let request = Request::from_parts(head, body);
         let principal = if request.method() == Method::OPTIONS {
             // Says nothing that a stranger may not know: no path is looked up.
             self.anybody()
         } else if request.method() == Method::POST && path.segments().eq(["api", "fs", "link"]) {
-            return self.fs_link(request, peer).await;
+            return Box::pin(self.fs_link(*request, peer)).await;
         } else if own && self.secret.is_known_to(request.headers()) {
             self.owner()
         } else {
@@ -217,25 +216,10 @@ impl Service {
         };
         line.user(&principal.name);
         if own {
-            let name = path.segments().nth(1).unwrap_or_default();
-            let (head, _) = request.into_parts();
-            if let Some(response) = actions::answer(&head, name, &principal, &self.tree).await {
-                return response;
-            }
-            let seen = Seen {
-                tree: &self.tree,
-                delivery: &self.delivery,
-                transfers: &self.transfers,
-                principal: &principal,
-                prefix: &self.prefix,
-                url_path: head.uri.path(),
-                query: head.uri.query().unwrap_or_default(),
-                language: Language::of(&head.headers),
-            };
-            return admin::answer(&head.method, name, seen, &self.metrics).await;
+            return Box::pin(self.own_page(*request, &path, &principal)).await;
         }
         let Some(relative) = path.below(&self.prefix) else {
-            return self.above_prefix(request, &path).await;
+            return Box::pin(self.above_prefix(*request, &path)).await;
         };
         let writable = principal.access == Access::ReadWrite;
         let ctx = Ctx {
@@ -263,11 +247,51 @@ impl Service {
             &Method::PUT => {
                 let (path, user) = (ctx.path.clone(), ctx.user.clone());
                 let busy = Some(line.busy());
-                let request = request.map(|body| self.transfers.carry(body, path, user, busy));
-                self.handled(self.dav.handle(request, &ctx).await, line)
+                let request = (*request).map(|body| self.transfers.carry(body, path, user, busy));
+                self.handled(Box::pin(self.dav.handle(request, &ctx)).await, line)
             }
-            _ => self.handled(self.dav.handle(request, &ctx).await, line),
+            _ => self.handled(Box::pin(self.dav.handle(*request, &ctx)).await, line),
         }
+    }
+
+    async fn signed(
+        &self,
+        request: Request<Incoming>,
+        path: &TreePath,
+        peer: Peer,
+        line: &AccessLine,
+    ) -> Response<Body> {
+        let (head, _) = request.into_parts();
+        let (address, tls) = (peer.address.ip(), peer.tls);
+        match self.delivery.signed(&head, path, address, tls).await {
+            Ok(response) => response,
+            Err(error) => self.failed(&error, line),
+        }
+    }
+
+    /// What lies under `/.dav123/`.
+    async fn own_page(
+        &self,
+        request: Request<Incoming>,
+        path: &TreePath,
+        principal: &Principal,
+    ) -> Response<Body> {
+        let name = path.segments().nth(1).unwrap_or_default();
+        let (head, _) = request.into_parts();
+        if let Some(response) = actions::answer(&head, name, principal, &self.tree).await {
+            return response;
+        }
+        let seen = Seen {
+            tree: &self.tree,
+            delivery: &self.delivery,
+            transfers: &self.transfers,
+            principal,
+            prefix: &self.prefix,
+            url_path: head.uri.path(),
+            query: head.uri.query().unwrap_or_default(),
+            language: Language::of(&head.headers),
+        };
+        admin::answer(&head.method, name, seen, &self.metrics).await
     }
 
     fn handled(&self, answer: Result<Response<Body>, Refusal>, line: &AccessLine) -> Response<Body> {
@@ -281,15 +305,15 @@ impl Service {
     async fn get(&self, head: &Parts, ctx: &Ctx, peer: Peer) -> Result<Response<Body>, Error> {
         let resource = self.tree.resolve(&ctx.path).await?;
         if !resource.is_folder() {
-            if head.method == Method::GET
-                && let Some(subtitle) = pages::subtitle(&self.delivery, &resource, head.uri.query()).await?
-            {
-                return Ok(subtitle);
-            }
-            if head.method == Method::GET
-                && let Some(picture) = pages::thumbnail(&self.delivery, &resource, head.uri.query()).await?
-            {
-                return Ok(picture);
+            if let (&Method::GET, Some(query)) = (&head.method, head.uri.query()) {
+                let subtitle = Box::pin(pages::subtitle(&self.delivery, &resource, query));
+                if let Some(subtitle) = subtitle.await? {
+                    return Ok(subtitle);
+                }
+                let picture = Box::pin(pages::thumbnail(&self.delivery, &resource, query));
+                if let Some(picture) = picture.await? {
+                    return Ok(picture);
+                }
             }
             return self
                 .delivery
@@ -310,7 +334,7 @@ impl Service {
             language: Language::of(&head.headers),
             mount: resource.mount.clone(),
         };
-        pages::folder(&self.tree, &resource, view).await
+        Box::pin(pages::folder(&self.tree, &resource, view)).await
     }
 
     async fn fs_link(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {

@@ -296,9 +296,12 @@ impl Listings {
             let known = |slot: &Slot| slot.looked || slot.kept.is_some();
             state.slots.get(&key).is_some_and(known) || state.dirty.contains_key(&key)
         };
-        if needless(&lock(&self.state)) {
-            return;
+        if !needless(&lock(&self.state)) {
+            Box::pin(self.take_off(shelf, key, needless)).await;
         }
+    }
+
+    async fn take_off(&self, shelf: &Shelf, key: Key, needless: impl Fn(&State) -> bool) {
         // One after the other: many who want one folder wait for one reading.
         let _turn = shelf.turn().await;
         if needless(&lock(&self.state)) {

@@ -200,13 +200,16 @@ impl Tree {
                 Err(not_found())
             };
         };
-        let mut entry = folder(path.name().unwrap_or_default(), mount.drive.root());
+        let root = || folder(path.name().unwrap_or_default(), mount.drive.root());
+        let mut last: Option<Entry> = None;
         for name in rest.segments() {
-            if !entry.is_folder() {
-                return Err(not_found());
-            }
-            match self.find(mount, entry.id, name).await? {
-                Some(found) => entry = found,
+            let above = match &last {
+                None => mount.drive.root(),
+                Some(entry) if entry.is_folder() => entry.id,
+                Some(_) => return Err(not_found()),
+            };
+            match self.find(mount, above, name).await? {
+                Some(found) => last = Some(found),
                 None if self.mounts.any_below(path) => return Ok(bridge()),
                 None => return Err(not_found()),
             }
@@ -214,7 +217,7 @@ impl Tree {
         Ok(Resource {
             path: path.clone(),
             mount: Some(mount.clone()),
-            entry: Arc::new(entry),
+            entry: Arc::new(last.unwrap_or_else(root)),
         })
     }
 
@@ -233,7 +236,7 @@ impl Tree {
     ) -> Result<Option<Entry>, Error> {
         let key = (mount.store, folder);
         if is_probe(name)
-            && let Some(kept) = self.listings.kept(key).await
+            && let Some(kept) = Box::pin(self.listings.kept(key)).await
         {
             return Ok(kept.find(name).cloned());
         }

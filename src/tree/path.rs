@@ -57,8 +57,14 @@ impl TreePath {
         if encoded.len() > 3 * MAX_BYTES {
             return Err(PathError::TooLong);
         }
-        let mut path = Self::root();
+        let mut path = Self {
+            joined: String::with_capacity(encoded.len()),
+        };
         for raw in encoded.split('/') {
+            if !raw.contains('%') {
+                path.step(raw)?;
+                continue;
+            }
             let segment = percent_decode_str(raw)
                 .decode_utf8()
                 .map_err(|_| PathError::NotUtf8)?;
@@ -85,7 +91,7 @@ impl TreePath {
             "" | "." => {}
             ".." if self.is_root() => return Err(PathError::AboveRoot),
             ".." => self.joined.truncate(self.joined.rfind('/').unwrap_or(0)),
-            name if name.contains(['/', '\0']) => return Err(PathError::BadSegment),
+            name if name.bytes().any(|byte| matches!(byte, b'/' | 0)) => return Err(PathError::BadSegment),
             name => {
                 if self.joined.len() + name.len() + 1 > MAX_BYTES {
                     return Err(PathError::TooLong);

@@ -78,7 +78,7 @@ async fn a_file_that_changes_under_a_download_is_never_mixed() {
             mount: String::new(),
             media_type: "".into(),
             limits: LIMITS,
-            counts: count::Counts::default(),
+            counts: Arc::default(),
         });
         let mut opened = source
             .open(Want {

@@ -97,24 +97,22 @@ pub struct Asked<'a> {
 
 /// A keyed hash whose key never leaves the process.
 #[derive(Debug)]
-struct Keyed([u8; 32]);
+struct Keyed(Hmac<Sha256>);
 
 type Mark = [u8; 32];
 
 impl Keyed {
     fn new() -> Self {
-        let mut key = [0; 32];
+        let mut key = [0; 64];
         if getrandom::fill(&mut key).is_err() {
             key.fill_with(|| fastrand::u8(..));
         }
-        Self(key)
+        Self(Hmac::new(&key.into()))
     }
 
     /// Of parts, each with its length.
     fn mac(&self, parts: &[&[u8]]) -> Mark {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else {
-            return [0; 32];
-        };
+        let mut mac = self.0.clone();
         for part in parts {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
@@ -212,10 +210,8 @@ impl Auth {
         let header = std::str::from_utf8(header.as_bytes()).unwrap_or_default();
         let at = if let Some((name, password)) = basic(header) {
             self.by_basic(&name, password, asked.peer).await?
-        } else if let Some(given) = Given::read(header) {
-            self.by_digest(&given, asked).await?
         } else {
-            return Err(Refused::Unknown(self.after_wrong_digest()));
+            Box::pin(self.by_digest(header, asked)).await?
         };
         let user = self.users.get(at).map(|user| user.principal.clone());
         user.ok_or(Refused::Unknown(Ask::All))
@@ -261,13 +257,27 @@ impl Auth {
 
     async fn by_basic(&self, name: &str, password: String, peer: IpAddr) -> Result<usize, Refused> {
         let peer = network(peer);
-        let address = peer.to_string();
+        let address: &[u8] = match &peer {
+            IpAddr::V4(v4) => &v4.octets(),
+            IpAddr::V6(v6) => &v6.octets(),
+        };
         let mark = self
             .key
-            .mac(&[b"basic", name.as_bytes(), password.as_bytes(), address.as_bytes()]);
-        if let Some(at) = self.known.get(&mark) {
-            return Ok(at);
+            .mac(&[b"basic", name.as_bytes(), password.as_bytes(), address]);
+        match self.known.get(&mark) {
+            Some(at) => Ok(at),
+            // Seldom, and large: most requests need not carry it.
+            None => Box::pin(self.by_new_basic(name, password, peer, mark)).await,
         }
+    }
+
+    async fn by_new_basic(
+        &self,
+        name: &str,
+        password: String,
+        peer: IpAddr,
+        mark: Mark,
+    ) -> Result<usize, Refused> {
         // Explorer may send `DOMAIN\user` (webdav-clients W8).
         let user = self.user(name, name.rsplit('\\').next().unwrap_or(name));
         let turn = self.turn(user, name, peer).await?;
@@ -286,7 +296,10 @@ impl Auth {
         }
     }
 
-    async fn by_digest(&self, given: &Given, asked: Asked<'_>) -> Result<usize, Refused> {
+    async fn by_digest(&self, header: &str, asked: Asked<'_>) -> Result<usize, Refused> {
+        let Some(given) = &Given::read(header) else {
+            return Err(Refused::Unknown(self.after_wrong_digest()));
+        };
         let peer = network(asked.peer);
         let user = self.user(&given.name, given.short_name());
         let nonce = self.nonces.read(&self.key, &given.nonce);

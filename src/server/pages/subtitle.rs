@@ -23,9 +23,9 @@ const LONGEST: u64 = 4 << 20;
 pub async fn subtitle(
     delivery: &Delivery,
     file: &Resource,
-    query: Option<&str>,
+    query: &str,
 ) -> Result<Option<Response<Body>>, Error> {
-    let asked = query.is_some_and(|query| query == "as=vtt");
+    let asked = query == "as=vtt";
     let extension = media_type::extension(&file.entry.name).unwrap_or_default();
     let srt = extension.eq_ignore_ascii_case("srt");
     if !asked || !(srt || extension.eq_ignore_ascii_case("vtt")) {

@@ -19,9 +19,9 @@ pub(super) const QUERY: &str = "as=thumbnail";
 pub async fn thumbnail(
     delivery: &Delivery,
     file: &Resource,
-    query: Option<&str>,
+    query: &str,
 ) -> Result<Option<Response<Body>>, Error> {
-    if query != Some(QUERY) {
+    if query != QUERY {
         return Ok(None);
     }
     let Some((media_type, bytes)) = delivery.thumbnail(file).await? else {
