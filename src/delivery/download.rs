@@ -181,7 +181,7 @@ impl Engine {
             links,
             referers: Arc::clone(&self.experience.referers),
             mount: mount.settings.path.clone(),
-            media_type: file.media_type(),
+            media_type: file.media_type().clone(),
             limits: self.limits,
             connections: delivery.proxy_connections,
             window: delivery.proxy_window,
@@ -213,7 +213,7 @@ impl Engine {
             Err(Refused::Failed(error)) => return Err(error),
         };
         let open = move |range| -> Frames { Box::pin(begun.take().unwrap_or_else(|| part(range))) };
-        let body = Multipart::new(ranges, size, &file.media_type(), Box::new(open));
+        let body = Multipart::new(ranges, size, file.media_type(), Box::new(open));
         Ok(file.parts(body))
     }
 

@@ -431,7 +431,7 @@ fn local_parts(file: &Representation<'_>, content: Arc<dyn Content>, ranges: &[B
         let bytes = content.read(range.first, range.length());
         Box::pin(StreamBody::new(bytes.map_ok(Frame::data)))
     };
-    file.parts(Multipart::new(ranges, size, &file.media_type(), Box::new(open)))
+    file.parts(Multipart::new(ranges, size, file.media_type(), Box::new(open)))
 }
 
 /// Counts what a redirected client will fetch: all that it asked for, in bytes.

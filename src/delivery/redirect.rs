@@ -10,7 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, EXPIRES, HeaderValue, LOCATION
 use http::{Response, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::representation::in_calendar;
+use super::representation::{HEADERS, in_calendar};
 use crate::body::Body;
 use crate::drive::{Error, ErrorKind};
 
@@ -18,9 +18,6 @@ use crate::drive::{Error, ErrorKind};
 pub const TOO_SHORT: Duration = Duration::from_secs(60);
 /// The client stops using the link this long before its end, or a tenth of its life if that is shorter.
 const MARGIN: Duration = Duration::from_secs(60);
-
-/// Headers of a 302, about.
-const HEADERS: usize = 12;
 
 /// What cannot stand in a URL as it is; `%` stays, for the link is encoded already.
 const STRAY: &AsciiSet = &CONTROLS

@@ -3,6 +3,7 @@
 //! Everything comes from the entry, nothing from the CDN, so that GET, HEAD, 304 and PROPFIND agree.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{
@@ -17,10 +18,14 @@ use crate::body::Body;
 use crate::drive::Entry;
 use crate::media_type::content_type;
 
+/// Headers of an answer, about.
+pub const HEADERS: usize = 12;
+
 /// What is said about a file in every answer.
 #[derive(Debug)]
 pub struct Representation<'a> {
     name: &'a str,
+    media_type: OnceLock<Cow<'static, str>>,
     /// Strong, with its quotes.
     pub etag: Option<String>,
     /// `None` where the drive does not know it.
@@ -34,6 +39,7 @@ impl<'a> Representation<'a> {
     pub fn of(file: &'a Entry) -> Self {
         Self {
             name: &file.name,
+            media_type: OnceLock::new(),
             etag: file.etag(),
             modified: u64::try_from(file.modified)
                 .ok()
@@ -43,9 +49,9 @@ impl<'a> Representation<'a> {
         }
     }
 
-    /// By the name.
-    pub fn media_type(&self) -> Cow<'static, str> {
-        content_type(self.name)
+    /// By the name; looked up where an answer needs it.
+    pub fn media_type(&self) -> &Cow<'static, str> {
+        self.media_type.get_or_init(|| content_type(self.name))
     }
 
     /// 200 for the whole file of `size` bytes; no `Content-Length` where that is unknown.
@@ -106,7 +112,9 @@ impl<'a> Representation<'a> {
         let mut response = Response::new(body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        if let Ok(media_type) = HeaderValue::from_str(&self.media_type()) {
+        // With what others add: no growing in between.
+        headers.reserve(HEADERS);
+        if let Ok(media_type) = HeaderValue::from_str(self.media_type()) {
             headers.insert(CONTENT_TYPE, media_type);
         }
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
