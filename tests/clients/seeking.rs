@@ -1,4 +1,4 @@
-//! VLC, mpv and Kodi through every strategy: begin, jump to the end and back, also after the first link has ended.
+//! VLC, mpv, Kodi and FFmpeg through every strategy: begin, jump to the end and back, also after the first link has ended.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::film::{Cinema, Group, Player, SHORT_LIFE, WAYS, watch};
+use crate::film::{Cinema, Group, Player, SECONDS, SHORT_LIFE, WAYS, watch};
+use crate::program::attempt;
 use crate::world::pair::free_address;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -358,4 +359,74 @@ async fn kodi_jumps_under_every_strategy() {
 #[ignore = "needs kodi, Xvfb, ffmpeg"]
 async fn kodi_jumps_after_its_link_has_ended() {
     after_the_end_of_a_link(Kodi::start(), "dav").await;
+}
+
+/// FFmpeg: the beginning as slowly as it is watched, then pieces near the end and near the beginning, each by an opening of
+/// its own, which reads the head, the index at the end and the place itself. The pictures that came, and what it said of errors.
+fn in_pieces(cinema: &Cinema, way: &str) -> (u32, String) {
+    let (dir, url) = (TempDir::new().unwrap(), cinema.url("http", way));
+    let pieces = [(0.0, 10.0), (SECONDS - 12.0, SECONDS - 8.0), (10.0, 14.0)]
+        .map(|(from, to)| format!("file '{url}'\ninpoint {from}\noutpoint {to}\n"));
+    let list = dir.path().join("list.ffconcat");
+    std::fs::write(&list, format!("ffconcat version 1.0\n{}", pieces.concat())).unwrap();
+    let quiet = ["-v", "error", "-nostdin", "-progress", "pipe:1", "-re"];
+    let input = [
+        "-f",
+        "concat",
+        "-safe",
+        "0",
+        "-protocol_whitelist",
+        "file,http,tcp",
+    ];
+    let output = ["-i", list.to_str().unwrap(), "-f", "null", "-"];
+    let output = attempt("ffmpeg", &[&quiet[..], &input, &output].concat(), b"");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    // Pieces may overlap by one picture.
+    let seams = |line: &&str| !line.contains("non monotonically increasing dts");
+    let said = errors.lines().filter(seams).collect();
+    let progress = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut frames = progress.lines().filter_map(|line| line.strip_prefix("frame="));
+    let frames = frames.next_back().and_then(|count| count.trim().parse().ok());
+    (frames.unwrap_or_default(), said)
+}
+
+/// 18 seconds of 25 pictures; a piece may end one second early or late, where its next key picture is.
+const PICTURES: std::ops::Range<u32> = 400..500;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs ffmpeg"]
+async fn ffmpeg_jumps_under_every_strategy() {
+    let cinema = Cinema::open(DAY).await;
+    for way in WAYS {
+        let (frames, said) = in_pieces(&cinema, way);
+        assert!(
+            PICTURES.contains(&frames) && said.is_empty(),
+            "{way} {frames}: {said}"
+        );
+        let ways = cinema.ways(way);
+        match way {
+            // Who opens a film again within seconds looks as if it did not follow, and is streamed to.
+            "auto" => assert_eq!(ways.first().map(String::as_str), Some("redirect"), "{ways:?}"),
+            _ => assert!(
+                !ways.is_empty() && ways.iter().all(|taken| taken == way),
+                "{way} {ways:?}"
+            ),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs ffmpeg"]
+async fn ffmpeg_jumps_after_its_link_has_ended() {
+    let cinema = Cinema::open(SOON).await;
+    // Each opening asks for a link again, so that a redirected one works too.
+    for way in WAYS {
+        let (frames, said) = in_pieces(&cinema, way);
+        assert!(
+            PICTURES.contains(&frames) && said.is_empty(),
+            "{way} {frames}: {said}"
+        );
+    }
+    let ways = cinema.ways("auto");
+    assert!(ways.iter().all(|way| way == "proxy"), "{ways:?}");
 }
