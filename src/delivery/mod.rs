@@ -56,6 +56,7 @@ use self::memory::Blocks;
 use self::multipart::Multipart;
 use self::origin::Origin;
 use self::precondition::Outcome;
+pub use self::proxy_url::hands_out;
 use self::range::{ByteRange, Spec, Wanted};
 use self::referer::Referers;
 use self::representation::Representation;

@@ -47,6 +47,18 @@ impl Setup {
         .unwrap()
     }
 
+    /// The same with lines of `[server]`.
+    async fn check_with(&self, server: &str, mounts: &str) -> Ran {
+        let file = self.write(mounts);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = text.replacen("[server]\n", &format!("[server]\n{server}"), 1);
+        std::fs::write(&file, text).unwrap();
+        let file = file.display().to_string();
+        tokio::task::spawn_blocking(move || run(&["check", "--config", &file], ""))
+            .await
+            .unwrap()
+    }
+
     fn all_kinds(&self) -> String {
         let key = self.cloud.add_share(
             &["/films"],
@@ -118,19 +130,37 @@ async fn check_warns_of_direct_links_that_everybody_may_use() {
     let mounts = setup.all_kinds();
     let ran = setup.check(&mounts, &[]).await;
     assert_eq!(warns(&ran), 0, "{ran:?}");
-    let file = setup.write(&mounts);
-    let text = std::fs::read_to_string(&file).unwrap();
-    let open = text.replacen("[server]\n", "[server]\nanonymous = \"read-only\"\n", 1);
-    std::fs::write(&file, open).unwrap();
-    let file = file.display().to_string();
-    let ran = tokio::task::spawn_blocking(move || run(&["check", "--config", &file], ""))
-        .await
-        .unwrap();
+    let ran = setup.check_with("anonymous = \"read-only\"\n", &mounts).await;
     assert_eq!((warns(&ran), ran.code), (1, 0), "{ran:?}");
     assert!(
         ran.out.contains("warn  /links  ") && !ran.out.contains('\x1b'),
         "{ran:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_warns_of_a_proxy_url_without_tls_under_https() {
+    let setup = setup().await;
+    let pem = |name: &str| format!("{}/tests/world/{name}", env!("CARGO_MANIFEST_DIR"));
+    let tls = format!(
+        "tls_cert = \"{}\"\ntls_key = \"{}\"\n",
+        pem("cert.pem"),
+        pem("key.pem")
+    );
+    let warned = async |server: &str, scheme: &str, strategy: &str| {
+        let proxy = format!(
+            "strategy = \"{strategy}\"\nproxy_url = \"{scheme}://proxy.example\"\nproxy_secret = \"key-of-the-proxy\""
+        );
+        let ran = setup
+            .check_with(server, &account(&setup.cloud, "/drive", &proxy))
+            .await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.out.contains("warn  /drive  ")
+    };
+    assert!(warned(&tls, "http", "proxy-url").await);
+    assert!(!warned(&tls, "https", "proxy-url").await);
+    assert!(!warned(&tls, "http", "redirect").await);
+    assert!(!warned("", "http", "proxy-url").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

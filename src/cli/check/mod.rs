@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::config::{self, Config, Mount, Source};
-use crate::delivery::{origin_takes, redirect_refused};
+use crate::delivery::{hands_out, origin_takes, redirect_refused};
 use crate::drive::{Drive, build};
 use crate::server::usable;
 use crate::tree::spool::Spool;
@@ -54,10 +54,15 @@ pub async fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
         }
         outcomes.push(outcome);
     }
-    if !json && config.server.anonymous.is_some() {
+    if !json {
         let terminal = std::io::stdout().is_terminal();
-        for mount in config.mounts.iter().filter(|mount| is_paid(mount)) {
-            say(&report::open_to_all(&mount.path, terminal));
+        for mount in &config.mounts {
+            if config.server.anonymous.is_some() && is_paid(mount) {
+                say(&report::warning(&mount.path, report::OPEN_TO_ALL, terminal));
+            }
+            if config.server.tls.is_some() && is_sent_to_http(mount) {
+                say(&report::warning(&mount.path, report::LESS_SAFE, terminal));
+            }
         }
     }
     if json {
@@ -80,6 +85,12 @@ pub async fn run(file: &Path, json: bool) -> Result<ExitCode, Failure> {
 /// Whether every byte that somebody fetches there is paid for.
 fn is_paid(mount: &Mount) -> bool {
     matches!(mount.source, Source::DirectLink(_))
+}
+
+/// Whether clients are sent to a proxy that speaks no TLS.
+fn is_sent_to_http(mount: &Mount) -> bool {
+    let url = mount.delivery.proxy_url.as_deref().unwrap_or_default();
+    hands_out(&mount.delivery) && url.starts_with("http:")
 }
 
 /// Opens the drive of every mount, in their order.

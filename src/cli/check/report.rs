@@ -41,17 +41,21 @@ pub fn line(outcome: &Outcome) -> String {
     format!("{label}  {}", parts.join("  "))
 }
 
-/// What is said of paid direct links that need no sign-in; in red on a terminal.
-pub fn open_to_all(mount: &str, terminal: bool) -> String {
+/// What is said of paid direct links that need no sign-in.
+pub const OPEN_TO_ALL: &str = "server.anonymous lets everybody who reaches this server use up the traffic of these direct links; \
+     take it away, or set a budget for the mount";
+/// What is said of a proxy without TLS behind a server with it.
+pub const LESS_SAFE: &str = "clients that come by https are sent to a proxy_url with http, which browsers and some players refuse, and \
+     the bytes can be read on the way; give the proxy a certificate and write https";
+
+/// A warning; in red on a terminal.
+pub fn warning(mount: &str, sentence: &str, terminal: bool) -> String {
     let (red, plain) = if terminal {
         ("\x1b[31m", "\x1b[0m")
     } else {
         ("", "")
     };
-    format!(
-        "{red}warn  {mount}  server.anonymous lets everybody who reaches this server use up the traffic of these direct links; \
-         take it away, or set a budget for the mount{plain}"
-    )
+    format!("{red}warn  {mount}  {sentence}{plain}")
 }
 
 /// All outcomes as an array of objects. Times are milliseconds, sizes are bytes.
@@ -175,9 +179,12 @@ mod tests {
 
     #[test]
     fn red_is_for_terminals() {
-        let text = open_to_all("/links", false);
+        let text = warning("/links", OPEN_TO_ALL, false);
         assert!(text.starts_with("warn  /links  ") && !text.contains('\x1b'));
-        assert_eq!(open_to_all("/links", true), format!("\x1b[31m{text}\x1b[0m"));
+        assert_eq!(
+            warning("/links", OPEN_TO_ALL, true),
+            format!("\x1b[31m{text}\x1b[0m")
+        );
     }
 
     #[test]
