@@ -9,12 +9,13 @@ pub fn encode(bytes: &[u8]) -> String {
 
 /// The same, behind what there is.
 pub fn encode_to(bytes: &[u8], out: &mut String) {
+    out.extend(bytes.iter().copied().flat_map(pair).map(char::from));
+}
+
+/// The two digits of a byte.
+pub fn pair(byte: u8) -> [u8; 2] {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
-    for byte in bytes {
-        for half in [byte >> 4, byte & 15] {
-            out.push(DIGITS[usize::from(half)].into());
-        }
-    }
+    [byte >> 4, byte & 15].map(|half| DIGITS[usize::from(half)])
 }
 
 /// The MD5 that 32 digits of either case stand for.

@@ -5,9 +5,9 @@
 
 use bytes::BytesMut;
 
-/// Lower-case hexadecimal digits.
-const LOWER: &[u8; 16] = b"0123456789abcdef";
-/// Upper-case ones, as RFC 3986 2.1 wants them in an escape.
+use crate::hex;
+
+/// Hexadecimal digits, upper-case as RFC 3986 2.1 wants them in an escape.
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Bytes that stand for themselves in an href: the unreserved characters of RFC 3986 2.3.
@@ -111,8 +111,7 @@ pub fn decimal(mut number: u64, out: &mut BytesMut) {
 pub fn md5(sum: &[u8; 16], out: &mut BytesMut) {
     let mut digits = [0_u8; 32];
     for (pair, byte) in digits.chunks_exact_mut(2).zip(sum) {
-        pair[0] = LOWER[usize::from(byte >> 4)];
-        pair[1] = LOWER[usize::from(byte & 15)];
+        pair.copy_from_slice(&hex::pair(*byte));
     }
     out.extend_from_slice(&digits);
 }

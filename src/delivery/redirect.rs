@@ -19,29 +19,27 @@ pub const TOO_SHORT: Duration = Duration::from_secs(60);
 /// The client stops using the link this long before its end, or a tenth of its life if that is shorter.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// What cannot stand in a URL as it is; `%` stays, for the link is encoded already.
-const STRAY: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'<')
-    .add(b'>')
-    .add(b'\\')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
+/// What cannot stand in a URL as it is, beside controls and what is not ASCII; `%` stays, for the link is encoded already.
+const STRAYS: [u8; 10] = *b" \"<>\\^`{|}";
 
-/// Bytes that stay as they are.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut byte = 0x21;
+/// The bytes that are encoded, and whether a byte stays as it is: from the same list.
+const ENCODED: (AsciiSet, [bool; 256]) = {
+    let (mut set, mut plain) = (CONTROLS.add(STRAYS[0]), [false; 256]);
+    let mut byte = b' ';
     while byte < 0x7f {
-        plain[byte] = !matches!(byte as u8, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{'..=b'}');
+        plain[byte as usize] = true;
         byte += 1;
     }
-    plain
+    let mut at = 0;
+    while at < STRAYS.len() {
+        set = set.add(STRAYS[at]);
+        plain[STRAYS[at] as usize] = false;
+        at += 1;
+    }
+    (set, plain)
 };
+const STRAY: &AsciiSet = &ENCODED.0;
+const PLAIN: [bool; 256] = ENCODED.1;
 
 /// The URL with every byte that a header or a request line cannot carry percent-encoded.
 pub fn printable(url: &str) -> Cow<'_, str> {

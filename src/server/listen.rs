@@ -214,7 +214,8 @@ async fn connection<S>(
         TokioIo::new(stream),
         service_fn(move |request| {
             let (service, busy) = (service.clone(), place.busy());
-            // Every step that it is handed on would copy it.
+            // Boxed, because each step that hands it on would copy it. hyper keeps room for the rest as long as the
+            // connection lives, so what is seldom and large is boxed in `service` too.
             let request = Box::new(request);
             async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer, busy).await) }
         }),

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 const LISTINGS: TableDefinition<(&str, i64), &[u8]> = TableDefinition::new("listings");
 /// Form of the rows; those of another one are not read.
 const VERSION: u8 = 1;
-/// Bytes of the file that are cached at the most: a row is read once and then kept in memory as a listing, so there is little to gain.
+/// Bytes of the file that are cached at the most: a row is read once and then kept in memory as a listing, so there is
+/// little to gain.
 const CACHE: usize = 1 << 17;
 
 /// A member of a folder.

@@ -43,21 +43,17 @@ impl Source {
         match self {
             Self::Kept(listing) => Ok(listing.find_composed(name).cloned()),
             // What is known is asked for often, and should not carry what waits.
-            _ => Box::pin(self.find_later(name)).await,
-        }
-    }
-
-    async fn find_later(&self, name: &str) -> Result<Option<Entry>, Error> {
-        match self {
-            Self::Kept(listing) => Ok(listing.find_composed(name).cloned()),
-            Self::Growing(growing) => find_growing(growing, name).await,
-            Self::Awaited(growing) => Ok(whole(growing).await?.find_composed(name).cloned()),
+            Self::Growing(growing) => Box::pin(find_growing(growing, name)).await,
+            Self::Awaited(growing) => {
+                let listing = Box::pin(whole(growing)).await?;
+                Ok(listing.find_composed(name).cloned())
+            }
             Self::Stale(listing, reading) => match listing.find_composed(name) {
                 Some(entry) => Ok(Some(entry.clone())),
-                None => reading.clone().wanted().find(name).await,
+                None => Box::pin(reading.clone().wanted().find(name)).await,
             },
             Self::Overdue(listing, reading) => {
-                let error = match timeout(OVERDUE_WAIT, reading.find(name)).await {
+                let error = match timeout(OVERDUE_WAIT, Box::pin(reading.find(name))).await {
                     Ok(Err(error)) if is_outage(error.kind()) => error,
                     Ok(found) => return found,
                     Err(_) => slow(),

@@ -5,6 +5,7 @@
 //! configuration, or by [`TreePath::child`]; after that nobody checks again. Comparison is byte-exact: no
 //! case folding, no Unicode normalisation (API page, question 9).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -61,13 +62,12 @@ impl TreePath {
             joined: String::with_capacity(encoded.len()),
         };
         for raw in encoded.split('/') {
-            if !raw.contains('%') {
-                path.step(raw)?;
-                continue;
-            }
-            let segment = percent_decode_str(raw)
-                .decode_utf8()
-                .map_err(|_| PathError::NotUtf8)?;
+            let segment = match raw.contains('%') {
+                true => percent_decode_str(raw)
+                    .decode_utf8()
+                    .map_err(|_| PathError::NotUtf8)?,
+                false => Cow::Borrowed(raw),
+            };
             path.step(&segment)?;
         }
         Ok(path)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use dav123::sim::{Cloud, RefererRule, Risk, ShareOptions};
 use serde_json::Value;
 
+use crate::running::pem;
 use crate::world::{Ran, account, head, links, options, run, run_in, share};
 
 struct Setup {
@@ -32,19 +33,7 @@ impl Setup {
     }
 
     async fn check(&self, mounts: &str, more: &[&str]) -> Ran {
-        let file = self.write(mounts);
-        let mut arguments = vec![
-            "check".to_owned(),
-            "--config".to_owned(),
-            file.display().to_string(),
-        ];
-        arguments.extend(more.iter().map(|a| (*a).to_owned()));
-        tokio::task::spawn_blocking(move || {
-            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            run(&arguments, "")
-        })
-        .await
-        .unwrap()
+        checked(&self.write(mounts), more).await
     }
 
     /// The same with lines of `[server]`.
@@ -53,10 +42,7 @@ impl Setup {
         let text = std::fs::read_to_string(&file).unwrap();
         let text = text.replacen("[server]\n", &format!("[server]\n{server}"), 1);
         std::fs::write(&file, text).unwrap();
-        let file = file.display().to_string();
-        tokio::task::spawn_blocking(move || run(&["check", "--config", &file], ""))
-            .await
-            .unwrap()
+        checked(&file, &[]).await
     }
 
     fn all_kinds(&self) -> String {
@@ -77,6 +63,19 @@ impl Setup {
                 &line,
             )
     }
+}
+
+/// Runs it apart from the threads of the cloud.
+async fn checked(file: &Path, more: &[&str]) -> Ran {
+    let file = file.display().to_string();
+    let mut arguments = vec!["check".to_owned(), "--config".to_owned(), file];
+    arguments.extend(more.iter().map(|a| (*a).to_owned()));
+    tokio::task::spawn_blocking(move || {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        run(&arguments, "")
+    })
+    .await
+    .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,12 +140,8 @@ async fn check_warns_of_direct_links_that_everybody_may_use() {
 #[tokio::test(flavor = "multi_thread")]
 async fn check_warns_of_a_proxy_url_without_tls_under_https() {
     let setup = setup().await;
-    let pem = |name: &str| format!("{}/tests/world/{name}", env!("CARGO_MANIFEST_DIR"));
-    let tls = format!(
-        "tls_cert = \"{}\"\ntls_key = \"{}\"\n",
-        pem("cert.pem"),
-        pem("key.pem")
-    );
+    let (certificate, key) = (pem("cert.pem"), pem("key.pem"));
+    let tls = format!("tls_cert = {certificate:?}\ntls_key = {key:?}\n");
     let warned = async |server: &str, scheme: &str, strategy: &str| {
         let proxy = format!(
             "strategy = \"{strategy}\"\nproxy_url = \"{scheme}://proxy.example\"\nproxy_secret = \"key-of-the-proxy\""

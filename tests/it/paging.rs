@@ -168,7 +168,8 @@ async fn concurrent_propfinds_of_a_cold_folder_share_one_flight() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pace_of_123pan_is_kept_by_all_who_ask_together() {
     let mut strict = options();
-    strict.settings.pace_scale = 0.1;
+    // Not much faster than it is: a busy machine holds calls up by more than a tenth of a short interval.
+    strict.settings.pace_scale = 0.5;
     let world = World::start(
         strict,
         |cloud| {
@@ -178,7 +179,7 @@ async fn the_pace_of_123pan_is_kept_by_all_who_ask_together() {
         },
         |cloud| {
             KIND.mount(cloud, "/drive", "")
-                .replace("rate = 100.0", "rate = 10.0")
+                .replace("rate = 100.0", "rate = 2.0")
         },
     )
     .await;
@@ -187,11 +188,8 @@ async fn the_pace_of_123pan_is_kept_by_all_who_ask_together() {
     for members in futures_util::future::join_all(scans).await {
         assert_eq!(members.len(), 1);
     }
-    // On a busy machine a call can be held up on its way, and so come too
-    // close before the next: that one is refused, and asked again.
-    let refused = world.cloud.violations();
-    assert!(refused <= 1, "{refused} calls came too soon");
-    assert_eq!(world.calls("list"), 13 + refused);
+    assert_eq!(world.calls("list"), 13);
+    assert_eq!(world.cloud.violations(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
