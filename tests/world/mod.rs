@@ -7,14 +7,14 @@ pub mod proxy;
 pub mod session;
 pub mod worker;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dav123::sim::{Cloud, Content, Options};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 /// The user of the servers in tests.
 pub const USER: &str = "me";
@@ -376,12 +376,17 @@ pub fn binary() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_dav123"))
 }
 
+fn written(log: &NamedTempFile) -> String {
+    String::from_utf8_lossy(&std::fs::read(log.path()).unwrap()).into_owned()
+}
+
 /// A running `dav123 serve` or `demo`; killed when dropped.
 pub struct Server {
     child: Child,
     /// The URL it printed, with a slash at its end.
     pub url: String,
-    log: Arc<Mutex<String>>,
+    /// A file: what was written before an answer came is there then.
+    log: NamedTempFile,
     out: Arc<Mutex<String>>,
 }
 
@@ -399,21 +404,12 @@ impl Server {
 
     /// Starts a command and waits for its line `dav123: serving on URL`.
     pub fn spawn(mut command: Command) -> Self {
+        let log = NamedTempFile::new().unwrap();
         let mut child = command
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(log.reopen().unwrap())
             .spawn()
             .unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let (mut errors, into) = (child.stderr.take().unwrap(), log.clone());
-        std::thread::spawn(move || {
-            let mut buffer = [0; 8192];
-            while let Ok(read @ 1..) = errors.read(&mut buffer) {
-                into.lock()
-                    .unwrap()
-                    .push_str(&String::from_utf8_lossy(&buffer[..read]));
-            }
-        });
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = loop {
             match lines.next() {
@@ -424,8 +420,7 @@ impl Server {
                 }
                 _ => {
                     let status = child.wait().unwrap();
-                    std::thread::sleep(Duration::from_millis(50));
-                    panic!("the server did not start, {status}: {}", log.lock().unwrap());
+                    panic!("the server did not start, {status}: {}", written(&log));
                 }
             }
         };
@@ -454,7 +449,7 @@ impl Server {
 
     /// Everything logged so far.
     pub fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        written(&self.log)
     }
 
     /// Everything printed since its first URL.
