@@ -18,17 +18,15 @@ use http::header::{
     HeaderName, HeaderValue, LOCATION, RANGE, REFERER, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use http::{Method, Request, Response, Uri};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
+use hyper::client::conn::http1;
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls_platform_verifier::Verifier;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connect::Connect;
+use super::pool::{Arriving, Content, Failure, Pool};
 use super::redirect::printable;
 use crate::config::Outbound;
 use crate::drive::{Error, ErrorKind};
@@ -43,7 +41,6 @@ const NARROW_BUFFER: usize = 20 * 1024;
 /// Redirects followed for one request (direct links, API page 9.3).
 const MAX_HOPS: usize = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const IDLE_CONNECTION: Duration = Duration::from_secs(50);
 /// How we present ourselves.
 const OURS: HeaderValue = HeaderValue::from_static(concat!("dav123/", env!("CARGO_PKG_VERSION")));
 /// Headers that are said by the connection and the range, never by a link.
@@ -57,16 +54,12 @@ const OUR_CONCERN: [HeaderName; 8] = [
     TRANSFER_ENCODING,
     UPGRADE,
 ];
-/// Idle connections kept to one host.
-const IDLE_PER_HOST: usize = 32;
-
-type HyperClient = Client<HttpsConnector<Connect>, Full<Bytes>>;
 
 /// The two clients.
 #[derive(Debug)]
 pub struct Cdn {
-    wide: HyperClient,
-    narrow: HyperClient,
+    wide: Pool,
+    narrow: Pool,
     wide_streams: Arc<Semaphore>,
     windows: Arc<Semaphore>,
     /// How long the head of an answer may take.
@@ -120,19 +113,11 @@ impl Cdn {
                     .wrap_connector(connect),
             )
         };
-        let builder = || {
-            let mut builder = Client::builder(TokioExecutor::new());
-            builder
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(IDLE_CONNECTION)
-                .pool_max_idle_per_host(IDLE_PER_HOST);
-            builder
-        };
+        let mut narrow = http1::Builder::new();
+        narrow.read_buf_exact_size(Some(NARROW_BUFFER));
         Ok(Self {
-            wide: builder().build(connector()?),
-            narrow: builder()
-                .http1_read_buf_exact_size(NARROW_BUFFER)
-                .build(connector()?),
+            wide: Pool::new(connector()?, http1::Builder::new()),
+            narrow: Pool::new(connector()?, narrow),
             wide_streams: Arc::new(Semaphore::new(WIDE_STREAMS)),
             windows: Arc::new(Semaphore::new(WINDOWS as usize)),
             head_timeout,
@@ -174,7 +159,7 @@ impl Cdn {
     ///
     /// # Errors
     /// `Unreachable`, `Timeout`; `Nonsense` for a URL that is none and for too many redirects.
-    pub async fn get(&self, lane: &Lane, ask: Ask<'_>) -> Result<Response<Incoming>, Error> {
+    pub async fn get(&self, lane: &Lane, ask: Ask<'_>) -> Result<Response<Arriving>, Error> {
         let mut uri = parse(ask.url)?;
         let mut home = true;
         for _ in 0..=MAX_HOPS {
@@ -205,10 +190,10 @@ impl Cdn {
         url: &str,
         authorization: &SecretString,
         body: Bytes,
-    ) -> Result<Response<Incoming>, Error> {
+    ) -> Result<Response<Arriving>, Error> {
         let mut authorization = HeaderValue::from_str(authorization.expose_secret()).map_err(|_| no_url())?;
         authorization.set_sensitive(true);
-        let mut request = Request::new(Full::new(body));
+        let mut request = Request::new(Content::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = parse(url)?;
         let headers = request.headers_mut();
@@ -224,8 +209,8 @@ impl Cdn {
         uri: Uri,
         ask: Ask<'_>,
         home: bool,
-    ) -> Result<Response<Incoming>, Error> {
-        let mut request = Request::new(Full::default());
+    ) -> Result<Response<Arriving>, Error> {
+        let mut request = Request::new(Content::default());
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, OURS);
@@ -244,22 +229,18 @@ impl Cdn {
                 headers.insert(name, value);
             }
         }
-        let client = if lane.wide { &self.wide } else { &self.narrow };
-        self.request(client, request).await
+        let pool = if lane.wide { &self.wide } else { &self.narrow };
+        self.request(pool, request).await
     }
 
-    async fn request(
-        &self,
-        client: &HyperClient,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, Error> {
-        match waiting(tokio::time::timeout(self.head_timeout, client.request(request))).await {
+    async fn request(&self, pool: &Pool, request: Request<Content>) -> Result<Response<Arriving>, Error> {
+        match waiting(tokio::time::timeout(self.head_timeout, pool.send(request))).await {
             Err(_) => Err(Error::new(
                 ErrorKind::Timeout,
                 "123pan's CDN did not answer in time; try again.",
             )),
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) if error.is_connect() => Err(Error::new(
+            Ok(Err(error @ Failure::Connect(_))) => Err(Error::new(
                 ErrorKind::Unreachable,
                 if distrusts(&error) {
                     "The certificate of 123pan's CDN is not trusted here; check this machine's clock and its root certificates."
@@ -270,7 +251,7 @@ impl Cdn {
                 },
             )
             .with_source(error)),
-            Ok(Err(error)) => Err(Error::new(
+            Ok(Err(error @ Failure::Exchange(_))) => Err(Error::new(
                 ErrorKind::Unreachable,
                 "The connection to 123pan's CDN broke before it answered; try again.",
             )

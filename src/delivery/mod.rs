@@ -17,6 +17,7 @@ mod memory;
 mod multipart;
 mod origin;
 mod parallel;
+mod pool;
 mod precondition;
 mod proxy;
 mod proxy_url;

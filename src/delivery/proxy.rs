@@ -14,10 +14,10 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use http::header::HeaderValue;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::budget::Meter;
+use super::pool::Arriving;
 use super::range::Spec;
 use super::upstream::{Limits, Opened, Refused, Source, Want};
 use crate::drive::{Error, ErrorKind, Retry};
@@ -67,7 +67,7 @@ impl Outage {
 }
 
 enum State {
-    Streaming(Incoming),
+    Streaming(Arriving),
     Opening(Pin<Box<dyn Future<Output = Result<Opened, Refused>> + Send>>),
     Done,
 }

@@ -15,10 +15,10 @@ use http::Response;
 use http::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue, RETRY_AFTER};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
 use super::cdn::{Ask, Cdn, Lane};
 use super::count::Counts;
+use super::pool::Arriving;
 use super::range::{ByteRange, Spec, parse_content_range};
 use super::referer::Referers;
 use crate::drive::{Content, Error, ErrorKind, Link, LinkWish, Retry};
@@ -127,7 +127,7 @@ pub struct Want {
 #[derive(Debug)]
 pub struct Opened {
     /// Its frames; the first `skip` bytes of them come before `start`.
-    pub body: Incoming,
+    pub body: Arriving,
     /// Bytes to throw away, of a CDN that ignores `Range`.
     pub skip: u64,
     /// Position of the first byte wanted.
@@ -298,7 +298,7 @@ pub async fn probe(cdn: &Cdn, link: &Link, size: Option<u64>) -> Probe {
     asked.unwrap_or(Probe::Unreachable)
 }
 
-async fn judge(response: Response<Incoming>, want: &Want, media_type: &str) -> Verdict {
+async fn judge(response: Response<Arriving>, want: &Want, media_type: &str) -> Verdict {
     let (head, body) = response.into_parts();
     let status = head.status.as_u16();
     let length = body.size_hint().exact();
@@ -365,7 +365,7 @@ async fn judge(response: Response<Incoming>, want: &Want, media_type: &str) -> V
 }
 
 /// Tells a refusal from nonsense by the first bytes of the body.
-async fn not_the_file(status: u16, body: Incoming) -> Verdict {
+async fn not_the_file(status: u16, body: Arriving) -> Verdict {
     let text = peek(body).await;
     let answer: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
     // 123pan's codes come as numbers and as strings (API page 2.4).
@@ -389,7 +389,7 @@ async fn not_the_file(status: u16, body: Incoming) -> Verdict {
     })
 }
 
-async fn peek(mut body: Incoming) -> Bytes {
+async fn peek(mut body: Arriving) -> Bytes {
     let mut text = BytesMut::new();
     let read = async {
         while let Some(Ok(frame)) = body.frame().await {

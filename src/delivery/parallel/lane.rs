@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::HeaderValue;
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::super::pool::Arriving;
 use super::super::proxy::{PROGRESS, cut};
 use super::super::range::Spec;
 use super::super::upstream::{Opened, Refused, Source, Want};
@@ -18,9 +18,6 @@ use super::super::upstream::{Opened, Refused, Source, Want};
 /// Bytes that wait for their turn are kept in pieces of this size, so that small frames do not hold the large
 /// read buffers they are slices of.
 const CHUNK: u64 = 64 * 1024;
-
-/// Turns of the runtime after which a connection whose answer was read is mostly free for the next request.
-const GIVEN_BACK: usize = 12;
 
 /// One connection and its range.
 pub struct Lane {
@@ -48,7 +45,7 @@ pub struct Lane {
 enum Stream {
     Idle,
     Opening(Pin<Box<dyn Future<Output = Result<Opened, Refused>> + Send>>),
-    Streaming(Incoming),
+    Streaming(Arriving),
 }
 
 /// What a lane has to say.
@@ -136,12 +133,7 @@ impl Lane {
             link: None,
         };
         self.stream = Stream::Opening(Box::pin(async move {
-            if pause.is_zero() {
-                // The connection that this lane had is given back by a task of its own.
-                for _ in 0..GIVEN_BACK {
-                    tokio::task::yield_now().await;
-                }
-            } else {
+            if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
             source.open(want).await

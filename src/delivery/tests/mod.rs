@@ -4,6 +4,7 @@
 
 mod answers;
 mod faults;
+mod kept;
 mod memory;
 mod parallel;
 mod parts;

@@ -130,6 +130,11 @@ impl StandIn {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
+    /// How many are open.
+    pub fn connections_open(&self) -> usize {
+        self.shared.open.load(Ordering::Relaxed)
+    }
+
     /// How many were open at once at the most.
     pub fn connections_at_once(&self) -> usize {
         self.shared.most.load(Ordering::Relaxed)

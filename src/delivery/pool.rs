@@ -1,0 +1,313 @@
+//! Connections to the CDN's hosts: kept when an answer was read to its end, and driven by whoever reads from them.
+//!
+//! No connection has a task of its own. While it is read from, it runs in the task of its reader, so that the bytes stay on
+//! one core, nobody is woken in between, and a reader that waits holds the connection back. While it is kept nothing runs;
+//! whether the other side has closed it is seen when it is taken again.
+
+use std::collections::VecDeque;
+use std::error::Error as StdError;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderValue};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, Response, Uri};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::connect::Connect;
+
+/// How long a connection is kept that nobody uses.
+const KEPT_FOR: Duration = Duration::from_secs(50);
+/// Connections kept at the most: to one host, and in all.
+const KEPT_OF_HOST: usize = 32;
+const KEPT: usize = 128;
+
+/// The body of a request.
+pub type Content = Full<Bytes>;
+type BoxError = Box<dyn StdError + Send + Sync>;
+type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// The connections of one client.
+pub struct Pool {
+    connector: HttpsConnector<Connect>,
+    builder: http1::Builder,
+    shelf: Arc<Shelf>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No connection could be made.
+    #[error("no connection")]
+    Connect(#[source] BoxError),
+    /// The connection broke before the answer.
+    #[error("no answer")]
+    Exchange(#[source] hyper::Error),
+}
+
+/// The body of an answer. Reading it drives its connection, which is kept when all was read, and else closed.
+pub struct Arriving {
+    body: Incoming,
+    /// `None` once the other side has closed it: what it brought before is in the body.
+    connection: Option<Box<Connection>>,
+    ended: bool,
+    shelf: Arc<Shelf>,
+}
+
+struct Connection {
+    host: Host,
+    sender: http1::SendRequest<Content>,
+    driver: http1::Connection<Stream, Content>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Host(Scheme, Authority);
+
+/// What is kept, the oldest first.
+#[derive(Default)]
+struct Shelf(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    connections: VecDeque<(Instant, Box<Connection>)>,
+    /// Somebody closes what has become old.
+    tended: bool,
+}
+
+impl Pool {
+    /// No connection yet.
+    pub fn new(connector: HttpsConnector<Connect>, builder: http1::Builder) -> Self {
+        Self {
+            connector,
+            builder,
+            shelf: Arc::default(),
+        }
+    }
+
+    /// Sends a request whose URI is absolute, and returns the answer once its head is here. A kept connection that turns out
+    /// to be closed before anything was sent is replaced.
+    ///
+    /// # Errors
+    /// [`Failure`]: of a request that was sent nobody knows what became of it.
+    pub async fn send(&self, mut request: Request<Content>) -> Result<Response<Arriving>, Failure> {
+        let to = std::mem::take(request.uri_mut());
+        let host = address(&mut request, &to).ok_or_else(|| Failure::Connect("not a web address".into()))?;
+        loop {
+            let kept = self.shelf.take(&host);
+            let fresh = kept.is_none();
+            let connection = match kept {
+                Some(connection) => connection,
+                None => Box::pin(self.connect(to.clone(), host.clone())).await?,
+            };
+            match self.exchange(connection, request).await {
+                Ok(answer) => return Ok(answer),
+                Err(mut failed) => match failed.take_message() {
+                    Some(unsent) if !fresh => request = unsent,
+                    _ => return Err(Failure::Exchange(failed.into_error())),
+                },
+            }
+        }
+    }
+
+    async fn connect(&self, to: Uri, host: Host) -> Result<Box<Connection>, Failure> {
+        let mut connector = self.connector.clone();
+        let connecting = async {
+            std::future::poll_fn(|cx| connector.poll_ready(cx)).await?;
+            connector.call(to).await
+        };
+        let stream = connecting.await.map_err(Failure::Connect)?;
+        let made = self.builder.handshake(stream).await;
+        let (sender, driver) = made.map_err(Failure::Exchange)?;
+        Ok(Box::new(Connection { host, sender, driver }))
+    }
+
+    async fn exchange(
+        &self,
+        mut connection: Box<Connection>,
+        request: Request<Content>,
+    ) -> Result<Response<Arriving>, TrySendError<Request<Content>>> {
+        let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
+        let mut over = false;
+        let answered = std::future::poll_fn(|cx| {
+            // How it ended is told with the answer.
+            over = over || Pin::new(&mut connection.driver).poll(cx).is_ready();
+            answer.as_mut().poll(cx)
+        });
+        let answer = answered.await?;
+        let connection = (!over).then_some(connection);
+        Ok(answer.map(|body| Arriving {
+            ended: body.is_end_stream(),
+            body,
+            connection,
+            shelf: Arc::clone(&self.shelf),
+        }))
+    }
+}
+
+/// Makes the request one for this host alone: the path for its target, the authority for `Host` (RFC 9112 3.2.1).
+fn address(request: &mut Request<Content>, to: &Uri) -> Option<Host> {
+    let (scheme, authority) = (to.scheme()?, to.authority()?);
+    let path = to.path_and_query().cloned();
+    *request.uri_mut() = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    let usual = if *scheme == Scheme::HTTPS { 443 } else { 80 };
+    let host = match to.port_u16().filter(|&port| port != usual) {
+        Some(port) => HeaderValue::try_from(format!("{}:{port}", authority.host())),
+        None => HeaderValue::from_str(authority.host()),
+    };
+    request.headers_mut().insert(HOST, host.ok()?);
+    Some(Host(scheme.clone(), authority.clone()))
+}
+
+impl Shelf {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection to this host that was used last and is still open.
+    fn take(&self, host: &Host) -> Option<Box<Connection>> {
+        loop {
+            let mut kept = self.lock();
+            let at = kept
+                .connections
+                .iter()
+                .rposition(|(_, kept)| kept.host == *host)?;
+            let (since, mut connection) = kept.connections.remove(at)?;
+            drop(kept);
+            if since.elapsed() < KEPT_FOR && connection.is_ready() {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Keeps a connection, whatever state it is in: asking would make it ready to read, and take a buffer for that while
+    /// what it brought is still in the last one.
+    fn keep(self: &Arc<Self>, connection: Box<Connection>) {
+        // Without a runtime nobody would close it in time.
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let mut kept = self.lock();
+        let of_host = kept
+            .connections
+            .iter()
+            .filter(|(_, kept)| kept.host == connection.host);
+        let surplus = if of_host.count() >= KEPT_OF_HOST {
+            let first = kept
+                .connections
+                .iter()
+                .position(|(_, kept)| kept.host == connection.host);
+            first.and_then(|first| kept.connections.remove(first))
+        } else if kept.connections.len() >= KEPT {
+            kept.connections.pop_front()
+        } else {
+            None
+        };
+        kept.connections.push_back((Instant::now(), connection));
+        if !std::mem::replace(&mut kept.tended, true) {
+            runtime.spawn(tend(Arc::downgrade(self)));
+        }
+        drop(kept);
+        drop(surplus);
+    }
+}
+
+/// Closes connections that nobody has used for long, until there are none.
+async fn tend(shelf: Weak<Shelf>) {
+    let mut pause = KEPT_FOR;
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(shelf) = shelf.upgrade() else { return };
+        let mut kept = shelf.lock();
+        let old = kept
+            .connections
+            .partition_point(|(since, _)| since.elapsed() >= KEPT_FOR);
+        let old: Vec<_> = kept.connections.drain(..old).collect();
+        match kept.connections.front() {
+            Some((since, _)) => pause = KEPT_FOR.saturating_sub(since.elapsed()),
+            None => kept.tended = false,
+        }
+        let done = !kept.tended;
+        drop(kept);
+        drop(old);
+        if done {
+            return;
+        }
+    }
+}
+
+impl Connection {
+    /// Whether it is open and another request may be sent on it.
+    fn is_ready(&mut self) -> bool {
+        // Nobody is to be woken: it is asked again when it is wanted. And what the task has used up of its turn is no
+        // sign of the connection's state.
+        let mut driving = tokio::task::coop::unconstrained(&mut self.driver);
+        let over = Pin::new(&mut driving).poll(&mut Context::from_waker(Waker::noop()));
+        over.is_pending() && self.sender.is_ready()
+    }
+}
+
+impl HttpBody for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let this = self.get_mut();
+        let mut polled = Pin::new(&mut this.body).poll_frame(cx);
+        if polled.is_pending()
+            && let Some(connection) = &mut this.connection
+        {
+            if Pin::new(&mut connection.driver).poll(cx).is_ready() {
+                this.connection = None;
+            }
+            polled = Pin::new(&mut this.body).poll_frame(cx);
+        }
+        let frame = ready!(polled);
+        this.ended = frame.is_none() || this.body.is_end_stream();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        if self.ended
+            && let Some(connection) = self.connection.take()
+        {
+            self.shelf.keep(connection);
+        }
+    }
+}
+
+impl fmt::Debug for Arriving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arriving")
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
+}
