@@ -5,7 +5,7 @@
 # Commands beside it:  docker exec -it dav123 dav123 login /drive
 
 FROM rust:1-alpine AS build
-# ring, the cryptography, has some C and needs a compiler with musl's headers.
+# The cryptography and the allocator have some C and need a compiler with musl's headers.
 # hadolint ignore=DL3018
 RUN apk add --no-cache gcc musl-dev
 WORKDIR /src

@@ -269,17 +269,20 @@ async fn all_connections_are_dropped_the_moment_the_client_goes() {
         after: 1000,
         lasting: None,
     };
-    world.cloud.fault(Fault::forever("cdn", stall).after(4));
+    world.cloud.fault(Fault::forever("cdn", stall).after(12));
     let mut answer = world.get("/drive/large.bin").await;
-    while world.calls("cdn") < 8 {
+    while world.calls("cdn") < 16 {
         let wait = tokio::time::timeout(Duration::from_millis(50), answer.chunk());
         // All that is left to come stalls.
         let _ = wait.await;
     }
-    assert!(open_connections(port) >= 4);
+    let open = open_connections(port);
     drop(answer);
     // Those that brought their range are kept for the next download.
-    eventually("the stalled ones are closed", || open_connections(port) <= 4).await;
+    eventually("the stalled ones are closed", || {
+        open_connections(port) + 4 <= open
+    })
+    .await;
 }
 
 #[cfg(target_os = "linux")]
