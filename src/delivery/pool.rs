@@ -70,7 +70,8 @@ pub struct Arriving {
 struct Connection {
     host: Host,
     sender: http1::SendRequest<Content>,
-    driver: http1::Connection<Stream, Content>,
+    /// `None` once the connection is closed.
+    driver: Option<http1::Connection<Stream, Content>>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -131,7 +132,11 @@ impl Pool {
         let stream = connecting.await.map_err(Failure::Connect)?;
         let made = self.builder.handshake(stream).await;
         let (sender, driver) = made.map_err(Failure::Exchange)?;
-        Ok(Box::new(Connection { host, sender, driver }))
+        Ok(Box::new(Connection {
+            host,
+            sender,
+            driver: Some(driver),
+        }))
     }
 
     async fn exchange(
@@ -140,14 +145,13 @@ impl Pool {
         request: Request<Content>,
     ) -> Result<Response<Arriving>, TrySendError<Request<Content>>> {
         let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
-        let mut over = false;
         let answered = std::future::poll_fn(|cx| {
             // How it ended is told with the answer.
-            over = over || Pin::new(&mut connection.driver).poll(cx).is_ready();
+            connection.runs(cx);
             answer.as_mut().poll(cx)
         });
         let answer = answered.await?;
-        let connection = (!over).then_some(connection);
+        let connection = connection.driver.is_some().then_some(connection);
         Ok(answer.map(|body| Arriving {
             ended: body.is_end_stream(),
             body,
@@ -249,13 +253,25 @@ async fn tend(shelf: Weak<Shelf>) {
 }
 
 impl Connection {
+    /// Lets it do what it can; whether it is still open.
+    fn runs(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(driver) = &mut self.driver
+            && Pin::new(driver).poll(cx).is_ready()
+        {
+            // With it goes a request that it had not begun with: its sender gets it back.
+            self.driver = None;
+        }
+        self.driver.is_some()
+    }
+
     /// Whether it is open and another request may be sent on it.
     fn is_ready(&mut self) -> bool {
         // Nobody is to be woken: it is asked again when it is wanted. And what the task has used up of its turn is no
         // sign of the connection's state.
-        let mut driving = tokio::task::coop::unconstrained(&mut self.driver);
-        let over = Pin::new(&mut driving).poll(&mut Context::from_waker(Waker::noop()));
-        over.is_pending() && self.sender.is_ready()
+        let running = std::future::poll_fn(|cx| Poll::Ready(self.runs(cx)));
+        let running = std::pin::pin!(tokio::task::coop::unconstrained(running));
+        let runs = running.poll(&mut Context::from_waker(Waker::noop()));
+        runs == Poll::Ready(true) && self.sender.is_ready()
     }
 }
 
@@ -269,7 +285,7 @@ impl HttpBody for Arriving {
         if polled.is_pending()
             && let Some(connection) = &mut this.connection
         {
-            if Pin::new(&mut connection.driver).poll(cx).is_ready() {
+            if !connection.runs(cx) {
                 this.connection = None;
             }
             polled = Pin::new(&mut this.body).poll_frame(cx);
@@ -309,5 +325,48 @@ impl fmt::Debug for Arriving {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use hyper_rustls::HttpsConnectorBuilder;
+    use hyper_util::client::legacy::connect::HttpConnector;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_comes_back_from_a_connection_that_is_closed_under_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to: Uri = format!("http://{}/x", listener.local_addr().unwrap())
+            .parse()
+            .unwrap();
+        let connect = Connect::new(HttpConnector::new(), None).unwrap();
+        let roots = rustls::RootCertStore::empty();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connect);
+        let pool = Pool::new(connector, http1::Builder::new());
+        let mut request = Request::new(Content::default());
+        let host = address(&mut request, &to).unwrap();
+        let connection = pool.connect(to, host).await.unwrap();
+        drop(listener.accept().await.unwrap());
+        // The end is there to be read, and nobody has looked.
+        tokio::task::yield_now().await;
+        let exchange = pool.exchange(connection, request);
+        let answer = tokio::time::timeout(Duration::from_secs(5), exchange)
+            .await
+            .unwrap();
+        assert!(answer.is_err());
     }
 }
