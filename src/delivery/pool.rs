@@ -2,14 +2,14 @@
 //!
 //! No connection has a task of its own. While it is read from, it runs in the task of its reader, so that the bytes stay on
 //! one core, nobody is woken in between, and a reader that waits holds the connection back. While it is kept nothing runs;
-//! whether the other side has closed it is seen when it is taken again.
+//! whether the other side has closed it is seen when the next request is to go out on it.
 
 use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -180,24 +180,17 @@ impl Shelf {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection to this host that was used last and is still open.
+    /// The connection to this host that was used last. It may have been closed since.
     fn take(&self, host: &Host) -> Option<Box<Connection>> {
-        loop {
-            let mut kept = self.lock();
-            let at = kept
-                .connections
-                .iter()
-                .rposition(|(_, kept)| kept.host == *host)?;
-            let (since, mut connection) = kept.connections.remove(at)?;
-            drop(kept);
-            if since.elapsed() < KEPT_FOR && connection.is_ready() {
-                return Some(connection);
-            }
-        }
+        let mut kept = self.lock();
+        let at = kept
+            .connections
+            .iter()
+            .rposition(|(_, kept)| kept.host == *host)?;
+        kept.connections.remove(at).map(|(_, connection)| connection)
     }
 
-    /// Keeps a connection, whatever state it is in: asking would make it ready to read, and take a buffer for that while
-    /// what it brought is still in the last one.
+    /// Keeps a connection, whatever state it is in.
     fn keep(self: &Arc<Self>, connection: Box<Connection>) {
         // Without a runtime nobody would close it in time.
         let Ok(runtime) = Handle::try_current() else {
@@ -263,16 +256,6 @@ impl Connection {
         }
         self.driver.is_some()
     }
-
-    /// Whether it is open and another request may be sent on it.
-    fn is_ready(&mut self) -> bool {
-        // Nobody is to be woken: it is asked again when it is wanted. And what the task has used up of its turn is no
-        // sign of the connection's state.
-        let running = std::future::poll_fn(|cx| Poll::Ready(self.runs(cx)));
-        let running = std::pin::pin!(tokio::task::coop::unconstrained(running));
-        let runs = running.poll(&mut Context::from_waker(Waker::noop()));
-        runs == Poll::Ready(true) && self.sender.is_ready()
-    }
 }
 
 impl HttpBody for Arriving {
@@ -325,48 +308,5 @@ impl fmt::Debug for Arriving {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use hyper_rustls::HttpsConnectorBuilder;
-    use hyper_util::client::legacy::connect::HttpConnector;
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_request_comes_back_from_a_connection_that_is_closed_under_it() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let to: Uri = format!("http://{}/x", listener.local_addr().unwrap())
-            .parse()
-            .unwrap();
-        let connect = Connect::new(HttpConnector::new(), None).unwrap();
-        let roots = rustls::RootCertStore::empty();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connect);
-        let pool = Pool::new(connector, http1::Builder::new());
-        let mut request = Request::new(Content::default());
-        let host = address(&mut request, &to).unwrap();
-        let connection = pool.connect(to, host).await.unwrap();
-        drop(listener.accept().await.unwrap());
-        // The end is there to be read, and nobody has looked.
-        tokio::task::yield_now().await;
-        let exchange = pool.exchange(connection, request);
-        let answer = tokio::time::timeout(Duration::from_secs(5), exchange)
-            .await
-            .unwrap();
-        assert!(answer.is_err());
     }
 }

@@ -48,6 +48,21 @@ async fn a_kept_connection_that_the_cdn_closes_costs_no_link_and_no_answer() {
 }
 
 #[tokio::test]
+async fn however_many_kept_ones_are_closed_the_next_download_begins() {
+    let world = World::new(1000, [Act::Cut(1000); 8]).await;
+    let mut answers = Vec::new();
+    for _ in 0..8 {
+        answers.push(world.get(&[]).await);
+    }
+    for answer in answers {
+        assert!(read(answer).await.unwrap() == bytes(1000));
+    }
+    open_at_the_most(&world, 0).await;
+    whole(&world).await;
+    assert_eq!((world.cdn.heads().len(), world.cdn.connections()), (9, 9));
+}
+
+#[tokio::test]
 async fn no_more_than_some_are_kept_and_none_for_long() {
     let world = World::new(1000, []).await;
     let mut answers = Vec::new();
