@@ -70,8 +70,7 @@ pub struct Arriving {
 struct Connection {
     host: Host,
     sender: http1::SendRequest<Content>,
-    /// `None` once the connection is closed.
-    driver: Option<http1::Connection<Stream, Content>>,
+    driver: http1::Connection<Stream, Content>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -132,11 +131,7 @@ impl Pool {
         let stream = connecting.await.map_err(Failure::Connect)?;
         let made = self.builder.handshake(stream).await;
         let (sender, driver) = made.map_err(Failure::Exchange)?;
-        Ok(Box::new(Connection {
-            host,
-            sender,
-            driver: Some(driver),
-        }))
+        Ok(Box::new(Connection { host, sender, driver }))
     }
 
     async fn exchange(
@@ -145,13 +140,13 @@ impl Pool {
         request: Request<Content>,
     ) -> Result<Response<Arriving>, TrySendError<Request<Content>>> {
         let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
+        let mut connection = Some(connection);
         let answered = std::future::poll_fn(|cx| {
             // How it ended is told with the answer.
-            connection.runs(cx);
+            run(&mut connection, cx);
             answer.as_mut().poll(cx)
         });
         let answer = answered.await?;
-        let connection = connection.driver.is_some().then_some(connection);
         Ok(answer.map(|body| Arriving {
             ended: body.is_end_stream(),
             body,
@@ -168,10 +163,11 @@ fn address(request: &mut Request<Content>, to: &Uri) -> Option<Host> {
     *request.uri_mut() = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
     let usual = if *scheme == Scheme::HTTPS { 443 } else { 80 };
     let host = match to.port_u16().filter(|&port| port != usual) {
-        Some(port) => HeaderValue::try_from(format!("{}:{port}", authority.host())),
-        None => HeaderValue::from_str(authority.host()),
+        Some(_) => authority.as_str().rsplit('@').next()?,
+        None => authority.host(),
     };
-    request.headers_mut().insert(HOST, host.ok()?);
+    let host = HeaderValue::from_str(host).ok()?;
+    request.headers_mut().insert(HOST, host);
     Some(Host(scheme.clone(), authority.clone()))
 }
 
@@ -197,21 +193,13 @@ impl Shelf {
             return;
         };
         let mut kept = self.lock();
-        let of_host = kept
-            .connections
-            .iter()
-            .filter(|(_, kept)| kept.host == connection.host);
-        let surplus = if of_host.count() >= KEPT_OF_HOST {
-            let first = kept
-                .connections
-                .iter()
-                .position(|(_, kept)| kept.host == connection.host);
-            first.and_then(|first| kept.connections.remove(first))
-        } else if kept.connections.len() >= KEPT {
-            kept.connections.pop_front()
+        let same = |(_, kept): &(Instant, Box<Connection>)| kept.host == connection.host;
+        let surplus = if kept.connections.iter().filter(|kept| same(kept)).count() >= KEPT_OF_HOST {
+            kept.connections.iter().position(same)
         } else {
-            None
+            (kept.connections.len() >= KEPT).then_some(0)
         };
+        let surplus = surplus.and_then(|at| kept.connections.remove(at));
         kept.connections.push_back((Instant::now(), connection));
         if !std::mem::replace(&mut kept.tended, true) {
             runtime.spawn(tend(Arc::downgrade(self)));
@@ -245,16 +233,13 @@ async fn tend(shelf: Weak<Shelf>) {
     }
 }
 
-impl Connection {
-    /// Lets it do what it can; whether it is still open.
-    fn runs(&mut self, cx: &mut Context<'_>) -> bool {
-        if let Some(driver) = &mut self.driver
-            && Pin::new(driver).poll(cx).is_ready()
-        {
-            // With it goes a request that it had not begun with: its sender gets it back.
-            self.driver = None;
-        }
-        self.driver.is_some()
+/// Lets a connection do what it can; `None` once it is closed.
+fn run(connection: &mut Option<Box<Connection>>, cx: &mut Context<'_>) {
+    if let Some(open) = connection
+        && Pin::new(&mut open.driver).poll(cx).is_ready()
+    {
+        // With it goes a request that it had not begun with: its sender gets it back.
+        *connection = None;
     }
 }
 
@@ -265,12 +250,8 @@ impl HttpBody for Arriving {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
         let mut polled = Pin::new(&mut this.body).poll_frame(cx);
-        if polled.is_pending()
-            && let Some(connection) = &mut this.connection
-        {
-            if !connection.runs(cx) {
-                this.connection = None;
-            }
+        if polled.is_pending() {
+            run(&mut this.connection, cx);
             polled = Pin::new(&mut this.body).poll_frame(cx);
         }
         let frame = ready!(polled);
