@@ -1,4 +1,5 @@
-//! The link cache: a link is asked once for all who want it, and used until shortly before it dies.
+//! The link cache: a link is asked once for all who want it, and used until shortly before it dies. One that is used
+//! close to that moment is renewed in the background, so that the next who comes need not wait for 123pan.
 //!
 //! The key holds id, MD5 and size, because an overwrite at 123pan keeps the id. A link that is too short for a client's
 //! wish is replaced if it was asked with a lesser wish: direct links live as long as is wished, others as 123pan says. A link that the CDN refused is
@@ -14,7 +15,7 @@ use prometheus_client::metrics::family::Family;
 use super::Mount;
 use super::flight::{Flights, lock};
 use super::told::Hits;
-use crate::drive::{Entry, Error, Id, Link, LinkWish};
+use crate::drive::{Entry, Error, Id, Link, LinkWish, in_background};
 use crate::metrics::OfMount;
 
 /// Links kept at the most; about 1 KiB each.
@@ -35,6 +36,8 @@ struct Key {
 struct Kept {
     link: Arc<Link>,
     usable_until: SystemTime,
+    /// Who uses it from then on has it renewed in the background, once.
+    due: Option<SystemTime>,
     /// The life that was wished for when it was asked: a longer wish is worth asking again.
     wished: Duration,
     /// Half of the life is over then: a wish that was not met is worth asking again.
@@ -86,34 +89,54 @@ impl Links {
         if let Some(refused) = &wish.refused {
             lock(&self.kept).drop_refused(refused);
         }
-        let (mount, file, kept) = (mount.clone(), file.clone(), self.kept.clone());
-        let store_as = key.clone();
         let at_least = wish.at_least;
-        let known_key = key.clone();
-        self.flights
+        let mut due = None;
+        let link = self
+            .flights
             .join(
-                (key, at_least),
+                (key.clone(), at_least),
                 || {
-                    let known = lock(&self.kept).usable(&known_key, at_least);
-                    if known.is_some() {
-                        self.hits.count(true);
-                    }
-                    known
+                    let (link, wished) = lock(&self.kept).usable(&key, at_least)?;
+                    due = wished;
+                    self.hits.count(true);
+                    Some(link)
                 },
-                move || {
+                || {
                     self.hits.count(false);
-                    if let Some(calls) = self.calls.get() {
-                        let mount = mount.settings.path.clone();
-                        calls.get_or_create(&OfMount { mount }).inc();
-                    }
-                    async move {
-                        let link = Arc::new(mount.drive.link(&file, wish).await?);
-                        lock(&kept).keep(store_as, link.clone(), at_least);
-                        Ok(link)
-                    }
+                    self.ask(mount, file, key.clone(), wish)
                 },
             )
-            .await
+            .await?;
+        if let Some(wished) = due {
+            let wish = LinkWish {
+                at_least: wished,
+                refused: None,
+            };
+            // A failure is not told: the link is good yet, and asked for again when it is not.
+            tokio::spawn(in_background(self.ask(mount, file, key, wish)));
+        }
+        Ok(link)
+    }
+
+    /// Asks 123pan for a link and keeps it.
+    fn ask(
+        &self,
+        mount: &Arc<Mount>,
+        file: &Arc<Entry>,
+        key: Key,
+        wish: LinkWish,
+    ) -> impl Future<Output = Result<Arc<Link>, Error>> + Send + 'static {
+        if let Some(calls) = self.calls.get() {
+            let mount = mount.settings.path.clone();
+            calls.get_or_create(&OfMount { mount }).inc();
+        }
+        let (mount, file, kept) = (mount.clone(), file.clone(), self.kept.clone());
+        async move {
+            let wished = wish.at_least;
+            let link = Arc::new(mount.drive.link(&file, wish).await?);
+            lock(&kept).keep(key, link.clone(), wished);
+            Ok(link)
+        }
     }
 
     /// Links kept now.
@@ -123,7 +146,8 @@ impl Links {
 }
 
 impl Table {
-    fn usable(&mut self, key: &Key, at_least: Duration) -> Option<Arc<Link>> {
+    /// A link that lives, and the wish with which to renew it where that is due.
+    fn usable(&mut self, key: &Key, at_least: Duration) -> Option<(Arc<Link>, Option<Duration>)> {
         let now = SystemTime::now();
         self.clock += 1;
         let kept = self.links.get_mut(key)?;
@@ -136,16 +160,22 @@ impl Table {
             return None;
         }
         kept.used = self.clock;
-        Some(kept.link.clone())
+        let due = kept.due.take_if(|due| *due <= now).map(|_| kept.wished);
+        Some((kept.link.clone(), due))
     }
 
     fn keep(&mut self, key: Key, link: Arc<Link>, wished: Duration) {
         let now = SystemTime::now();
         let life = link.until.duration_since(now).unwrap_or_default();
-        let usable_until = link.until - MARGIN.min(life / 5);
+        let margin = MARGIN.min(life / 5);
+        let usable_until = link.until - margin;
         if usable_until <= now {
             return;
         }
+        // Not again where 123pan gave the same link, or one that hardly lives longer.
+        let gained = |old: &Kept| link.until > old.link.until + margin;
+        let due = self.links.get(&key).is_none_or(gained);
+        let due = due.then(|| usable_until - margin);
         if self.links.len() >= BOUND
             && let Some(oldest) = self
                 .links
@@ -161,6 +191,7 @@ impl Table {
             Kept {
                 link,
                 usable_until,
+                due,
                 wished,
                 half: now + life / 2,
                 used: self.clock,

@@ -453,3 +453,22 @@ async fn fifty_cold_downloads_of_one_file_cost_one_link_call() {
     assert_eq!(world.calls("download_info"), 1);
     assert_eq!(world.calls("cdn"), 50);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_in_use_is_renewed_before_it_ends_and_nobody_waits_for_it() {
+    let world = world(|cloud| cloud.settings().link_life = Duration::from_secs(10)).await;
+    assert_eq!(ranged(&world, "bytes=0-9").await.status(), 206);
+    let slow = FaultKind::Delay(Duration::from_secs(20));
+    world.fault(Fault::once("download_info", slow));
+    let begun = std::time::Instant::now();
+    while world.calls("download_info") < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "never renewed");
+        let bytes = ranged(&world, "bytes=10-19").await.bytes().await.unwrap();
+        assert!(bytes == FILE.read(10, 10));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(begun.elapsed() < Duration::from_secs(20), "somebody waited");
+    let bytes = ranged(&world, "bytes=20-29").await.bytes().await.unwrap();
+    assert!(bytes == FILE.read(20, 10));
+    assert_eq!(world.calls("download_info"), 2, "and once");
+}
