@@ -21,11 +21,11 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::crowd::Busy;
+use super::guest::Guest;
 use crate::body::Body;
 use crate::delivery::DELIVERY;
 use crate::hex;
-use crate::metrics::{Answered, Metrics};
+use crate::metrics::Answered;
 
 /// Names the request, in both directions.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -48,19 +48,14 @@ pub(super) struct AccessLine {
     first_byte: Option<Duration>,
     sent: u64,
     whole: bool,
-    metrics: Arc<Metrics>,
-    /// Until the end its connection is at work.
-    busy: Arc<Busy>,
+    /// Its connection, which is at work until the end.
+    guest: Arc<Guest>,
 }
 
 impl AccessLine {
-    pub(super) fn begin<B>(
-        request: &Request<B>,
-        peer: SocketAddr,
-        busy: Busy,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        metrics.running.inc();
+    pub(super) fn begin<B>(request: &Request<B>, peer: SocketAddr, guest: Arc<Guest>) -> Self {
+        guest.place.begin();
+        guest.metrics().running.inc();
         let logged = tracing::enabled!(target: "dav123::access", tracing::Level::INFO);
         let agent = request
             .headers()
@@ -88,8 +83,7 @@ impl AccessLine {
             first_byte: None,
             sent: 0,
             whole: false,
-            metrics,
-            busy: Arc::new(busy),
+            guest,
         }
     }
 
@@ -112,13 +106,8 @@ impl AccessLine {
         }
     }
 
-    /// Its connection, for who sees bytes of the request come.
-    pub(super) fn busy(&self) -> Arc<Busy> {
-        self.busy.clone()
-    }
-
     fn sent(&mut self, bytes: u64) {
-        self.busy.moved();
+        self.guest.place.moved();
         self.sent += bytes;
         if bytes > 0 {
             self.first_byte.get_or_insert_with(|| self.begun.elapsed());
@@ -129,15 +118,17 @@ impl AccessLine {
 impl Drop for AccessLine {
     fn drop(&mut self) {
         let method = known(&self.method);
-        self.metrics.running.dec();
-        self.metrics.sent.inc_by(self.sent);
-        self.metrics
+        let metrics = self.guest.metrics();
+        metrics.running.dec();
+        metrics.sent.inc_by(self.sent);
+        metrics
             .requests
             .get_or_create(&Answered {
                 method,
                 status: self.status.as_u16(),
             })
             .inc();
+        self.guest.place.end();
         let ended = self.begun.elapsed();
         let delivery = self.delivery.as_ref().and_then(|way| way.to_str().ok());
         let delivery = delivery.unwrap_or("-");

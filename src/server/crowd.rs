@@ -60,13 +60,6 @@ pub(super) struct Place {
     pub(super) cut: CancellationToken,
 }
 
-/// A request is running; until this is dropped its connection is not cut for others.
-#[derive(Debug)]
-pub(super) struct Busy {
-    crowd: Arc<Crowd>,
-    state: Arc<State>,
-}
-
 impl Crowd {
     /// As many places as the system allows.
     pub(super) fn new() -> Arc<Self> {
@@ -139,35 +132,44 @@ impl Crowd {
 }
 
 impl Place {
-    /// A request begins.
-    pub(super) fn busy(&self) -> Busy {
+    /// A request begins: until it ends the connection is not cut for others.
+    pub(super) fn begin(&self) {
         self.state.running.fetch_add(1, Ordering::Relaxed);
-        let busy = Busy {
-            crowd: Arc::clone(&self.crowd),
-            state: Arc::clone(&self.state),
-        };
-        busy.moved();
-        busy
+        self.moved();
     }
-}
 
-impl Busy {
     /// A byte has come from the client, or was taken by it.
     pub(super) fn moved(&self) {
         self.state.moved.store(self.crowd.now(), Ordering::Relaxed);
+    }
+
+    /// A request has ended.
+    pub(super) fn end(&self) {
+        self.moved();
+        self.state.running.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Returns when nothing has been asked for `patience`.
+    pub(super) async fn idle(&self, patience: Duration) {
+        loop {
+            let idle = match self.state.running.load(Ordering::Relaxed) {
+                0 => self
+                    .crowd
+                    .now()
+                    .saturating_sub(self.state.moved.load(Ordering::Relaxed)),
+                _ => 0,
+            };
+            match patience.checked_sub(Duration::from_millis(idle)) {
+                None | Some(Duration::ZERO) => return,
+                Some(left) => tokio::time::sleep(left).await,
+            }
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.crowd.lock().members.remove(&self.id);
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.moved();
-        self.state.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -213,14 +215,16 @@ mod tests {
             crowd.enter().unwrap(),
             crowd.enter().unwrap(),
         );
-        let working = first.busy();
+        first.begin();
         tokio::time::advance(Duration::from_secs(1)).await;
-        drop(second.busy());
+        second.begin();
+        second.end();
         let fourth = crowd.enter().unwrap();
         assert!(third.cut.is_cancelled() && !first.cut.is_cancelled() && !second.cut.is_cancelled());
-        let (also, too) = (second.busy(), fourth.busy());
+        second.begin();
+        fourth.begin();
         assert!(crowd.enter().is_none());
-        drop((also, too, working));
+        [&first, &second, &fourth].iter().for_each(|place| place.end());
         drop(third);
         assert!(crowd.enter().is_some());
         assert!(first.cut.is_cancelled() || second.cut.is_cancelled() || fourth.cut.is_cancelled());
@@ -232,18 +236,33 @@ mod tests {
     async fn who_takes_nothing_for_a_minute_makes_room_where_nobody_is_idle() {
         let crowd = Crowd::of(2);
         let (stalled, lively) = (crowd.enter().unwrap(), crowd.enter().unwrap());
-        let (nothing, something) = (stalled.busy(), lively.busy());
+        stalled.begin();
+        lively.begin();
         tokio::time::advance(STALLED - Duration::from_secs(1)).await;
-        something.moved();
+        lively.moved();
         assert!(crowd.enter().is_none(), "not yet");
         tokio::time::advance(Duration::from_secs(1)).await;
         let third = crowd.enter().unwrap();
         assert!(stalled.cut.is_cancelled() && !lively.cut.is_cancelled());
         // Who is idle goes before who stalls.
         tokio::time::advance(STALLED * 2).await;
-        drop(third.busy());
+        third.begin();
+        third.end();
         let _fourth = crowd.enter().unwrap();
         assert!(third.cut.is_cancelled() && !lively.cut.is_cancelled());
-        drop((nothing, something));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_for_nothing_is_idle_and_who_waits_for_an_answer_is_not() {
+        let place = Crowd::of(1).enter().unwrap();
+        let (begun, patience) = (Instant::now(), Duration::from_secs(30));
+        let asking = async {
+            tokio::time::sleep(Duration::from_secs(29)).await;
+            place.begin();
+            tokio::time::sleep(Duration::from_secs(100)).await;
+            place.end();
+        };
+        tokio::join!(place.idle(patience), asking);
+        assert_eq!(begun.elapsed().as_secs(), 159);
     }
 }

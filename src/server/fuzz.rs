@@ -6,10 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
 
 pub use super::auth::fuzz::sign_in;
 
@@ -17,6 +15,8 @@ use super::auth::Auth;
 use super::control::Secret;
 use super::crowd::Crowd;
 use super::forwarded::Trusted;
+use super::guest::Guest;
+use super::listen::connection;
 use super::service::{Peer, Service};
 use crate::config::Network;
 use crate::dav::fuzz::{WORLD, World};
@@ -69,20 +69,9 @@ async fn answers(world: &World, delivery: Arc<Delivery>, data: &[u8]) -> Vec<u8>
     let service = Service::new(config, auth, secret, world.tree.clone(), delivery, metrics).unwrap();
     let service = Arc::new(service);
     let place = Crowd::new().enter().unwrap();
+    let guest = Guest::new(service, peer(Ipv4Addr::new(192, 0, 2, 7)), place);
     let (mut client, server) = tokio::io::duplex(1 << 16);
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Some(std::time::Duration::from_secs(30)))
-        .serve_connection(
-            TokioIo::new(server),
-            service_fn(|request| {
-                let (service, busy) = (service.clone(), place.busy());
-                let from = peer(Ipv4Addr::new(192, 0, 2, 7));
-                async move {
-                    Ok::<_, std::convert::Infallible>(service.answer(Box::new(request), from, busy).await)
-                }
-            }),
-        );
+    let connection = connection(server, false, guest, CancellationToken::new());
     let mut read = Vec::new();
     let asking = async {
         let (reader, mut writer) = tokio::io::split(&mut client);

@@ -2,22 +2,27 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::crowd::{Crowd, Place};
+use super::crowd::Crowd;
+use super::guest::Guest;
 use super::service::{Peer, Service};
 use super::tls::Certificate;
 
-/// How long a client may take to send the head of a request, or to finish the TLS handshake.
+/// How long a client may take to send the next request's head, or to finish the TLS handshake.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Write buffer of a connection: small, because pass-through of frames does not need it and a thousand slow
 /// readers do (rust-stack.md section 3).
@@ -94,7 +99,7 @@ impl Listener {
         stop: CancellationToken,
         grace: Duration,
     ) {
-        let graceful = GracefulShutdown::new();
+        let guests = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
                 accepted = self.socket.accept() => accepted,
@@ -118,18 +123,18 @@ impl Listener {
                 address,
                 tls: self.certificate.is_some(),
             };
-            let (service, watcher) = (service.clone(), graceful.watcher());
+            let guest = Guest::new(service.clone(), peer, place);
+            let stop = stop.clone();
             match &self.certificate {
                 None => {
-                    let stop = stop.clone();
-                    tokio::spawn(async move {
+                    guests.spawn(async move {
                         let first = tokio::select! {
                             first = tokio::time::timeout(HEAD_TIMEOUT, speaks_http2(&stream)) => first,
-                            () = place.cut.cancelled() => return,
+                            () = guest.place.cut.cancelled() => return,
                             () = stop.cancelled() => return,
                         };
                         match first {
-                            Ok(Ok(http2)) => connection(stream, http2, peer, service, watcher, place).await,
+                            Ok(Ok(http2)) => connection(stream, http2, guest, stop).await,
                             Ok(Err(error)) => tracing::debug!(%address, %error, "nothing was asked"),
                             Err(_) => tracing::debug!(%address, "nothing was asked in time"),
                         }
@@ -137,15 +142,15 @@ impl Listener {
                 }
                 Some(certificate) => {
                     let acceptor = certificate.acceptor();
-                    tokio::spawn(async move {
+                    guests.spawn(async move {
                         let handshake = tokio::select! {
                             shaken = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)) => shaken,
-                            () = place.cut.cancelled() => return,
+                            () = guest.place.cut.cancelled() => return,
                         };
                         match handshake {
                             Ok(Ok(stream)) => {
                                 let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                                connection(stream, http2, peer, service, watcher, place).await;
+                                connection(stream, http2, guest, stop).await;
                             }
                             Ok(Err(error)) => tracing::debug!(%address, %error, "no TLS handshake"),
                             Err(_) => tracing::debug!(%address, "no TLS handshake in time"),
@@ -155,7 +160,8 @@ impl Listener {
             }
         }
         drop(self.socket);
-        if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+        guests.close();
+        if tokio::time::timeout(grace, guests.wait()).await.is_err() {
             tracing::warn!("transfers that were still running have been cut off");
         }
     }
@@ -182,22 +188,24 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-async fn connection<S>(
-    stream: S,
-    http2: bool,
-    peer: Peer,
-    service: Arc<Service>,
-    watcher: Watcher,
-    place: Place,
-) where
+/// Why a connection ends before its client ends it.
+enum End {
+    /// The server stops: its requests are answered yet.
+    Stop,
+    /// It makes room for another.
+    Cut,
+    /// Nothing is asked.
+    Idle,
+}
+
+/// Answers what is asked on a connection until it ends.
+pub(super) async fn connection<S>(stream: S, http2: bool, guest: Arc<Guest>, stop: CancellationToken)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Some(HEAD_TIMEOUT))
-        .max_buf_size(BUFFER);
+    // Without a timer of its own for each head: `idle` is one for all.
+    builder.http1().max_buf_size(BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -209,26 +217,49 @@ async fn connection<S>(
         true => builder.http2_only(),
         false => builder.http1_only(),
     };
-    let cut = place.cut.clone();
+    // These wake the connection when it is to end, and are not looked at each time that it does something.
+    let mut ends = FuturesUnordered::new();
+    ends.push(stop.cancelled_owned().map(|()| End::Stop).boxed());
+    ends.push(
+        guest
+            .place
+            .cut
+            .clone()
+            .cancelled_owned()
+            .map(|()| End::Cut)
+            .boxed(),
+    );
+    if !http2 {
+        let idle = guest.clone();
+        ends.push(
+            async move { idle.place.idle(HEAD_TIMEOUT).await }
+                .map(|()| End::Idle)
+                .boxed(),
+        );
+    }
+    let address = guest.peer.address;
     let connection = builder.serve_connection(
         TokioIo::new(stream),
         service_fn(move |request| {
-            let (service, busy) = (service.clone(), place.busy());
             // Boxed, because each step that hands it on would copy it. hyper keeps room for the rest as long as the
             // connection lives, so what is seldom and large is boxed in `service` too.
-            let request = Box::new(request);
-            async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer, busy).await) }
+            let (guest, request) = (guest.clone(), Box::new(request));
+            async move { Ok::<_, std::convert::Infallible>(guest.answer(request).await) }
         }),
     );
-    let ended = tokio::select! {
-        ended = watcher.watch(connection.into_owned()) => ended,
-        () = cut.cancelled() => {
-            tracing::debug!(address = %peer.address, "an idle connection made room for another");
-            return;
+    let mut connection = pin!(connection.into_owned());
+    let ended = std::future::poll_fn(|cx| {
+        while let Poll::Ready(Some(end)) = ends.poll_next_unpin(cx) {
+            match end {
+                End::Stop => connection.as_mut().graceful_shutdown(),
+                End::Cut => return Poll::Ready(Err("it made room for another".into())),
+                End::Idle => return Poll::Ready(Err("nothing was asked for a while".into())),
+            }
         }
-    };
-    if let Err(error) = ended {
+        connection.as_mut().poll(cx)
+    });
+    if let Err(error) = ended.await {
         // The peer left, or a body that had to break did: neither needs a person.
-        tracing::debug!(address = %peer.address, %error, "connection ended");
+        tracing::debug!(%address, %error, "connection ended");
     }
 }

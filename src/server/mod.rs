@@ -11,6 +11,7 @@ mod forwarded;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod governor;
+mod guest;
 mod listen;
 mod notify;
 pub mod pages;

@@ -22,8 +22,8 @@ use hyper::body::Incoming;
 use super::access::{AccessLine, Logged, REQUEST_ID, shown};
 use super::auth::{self, Ask, Asked, Auth, Principal};
 use super::control::Secret;
-use super::crowd::Busy;
 use super::forwarded::Trusted;
+use super::guest::Guest;
 use super::pages::status::Seen;
 use super::pages::{self, Language, Order, View};
 use super::transfers::Transfers;
@@ -64,7 +64,7 @@ pub(super) struct Service {
     tree: Arc<Tree>,
     dav: Dav,
     delivery: Arc<Delivery>,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     transfers: Arc<Transfers>,
     /// There is no tree: only signed URLs are answered.
     only_proxy: bool,
@@ -156,14 +156,14 @@ impl Service {
     pub(super) async fn answer(
         &self,
         mut request: Box<Request<Incoming>>,
-        peer: Peer,
-        busy: Busy,
+        guest: &Arc<Guest>,
     ) -> Response<Logged> {
+        let peer = guest.peer;
         let client = self.trusted.client(peer, request.headers());
         self.trusted.take_away(peer, request.headers_mut());
         let peer = client;
-        let mut line = AccessLine::begin(&request, peer.address, busy, self.metrics.clone());
-        let (waited, answering) = counting(self.route(request, peer, &mut line));
+        let mut line = AccessLine::begin(&request, peer.address, guest.clone());
+        let (waited, answering) = counting(self.route(request, peer, guest, &mut line));
         let mut response = answering.await;
         response
             .headers_mut()
@@ -177,6 +177,7 @@ impl Service {
         &self,
         request: Box<Request<Incoming>>,
         peer: Peer,
+        guest: &Arc<Guest>,
         line: &mut AccessLine,
     ) -> Response<Body> {
         // `OPTIONS *` asks about the server as a whole.
@@ -209,7 +210,7 @@ impl Service {
                 headers: request.headers(),
                 peer: peer.address.ip(),
             };
-            match self.auth.sign_in(asked).await {
+            match guest.sign_in(&self.auth, asked).await {
                 Ok(principal) => principal,
                 Err(refused) => return self.refuse(refused, peer.tls),
             }
@@ -246,8 +247,8 @@ impl Service {
             }
             &Method::PUT => {
                 let (path, user) = (ctx.path.clone(), ctx.user.clone());
-                let busy = Some(line.busy());
-                let request = (*request).map(|body| self.transfers.carry(body, path, user, busy));
+                let from = Some(guest.clone());
+                let request = (*request).map(|body| self.transfers.carry(body, path, user, from));
                 self.handled(Box::pin(self.dav.handle(request, &ctx)).await, line)
             }
             _ => self.handled(Box::pin(self.dav.handle(*request, &ctx)).await, line),

@@ -10,7 +10,7 @@ use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::crowd::Busy;
+use super::guest::Guest;
 use crate::tree::TreePath;
 
 /// The rate is that of the last span of this length.
@@ -67,24 +67,24 @@ pub(super) struct Carried<B> {
     key: u64,
     of: Arc<Transfers>,
     /// The connection that it comes on.
-    busy: Option<Arc<Busy>>,
+    from: Option<Arc<Guest>>,
 }
 
 impl Transfers {
-    /// Counts a body of a file. `busy` is the connection of one that comes from the client; what goes to it is noted
+    /// Counts a body of a file. `from` is the connection of one that comes from the client; what goes to it is noted
     /// by the access log.
     pub(super) fn carry<B: Body>(
         self: &Arc<Self>,
         body: B,
         path: TreePath,
         user: Arc<str>,
-        busy: Option<Arc<Busy>>,
+        from: Option<Arc<Guest>>,
     ) -> Carried<B> {
         let now = Instant::now();
         let transfer = Arc::new(Transfer {
             path,
             user,
-            up: busy.is_some(),
+            up: from.is_some(),
             size: body.size_hint().exact(),
             moved: Mutex::new(Moved {
                 bytes: 0,
@@ -103,7 +103,7 @@ impl Transfers {
             transfer,
             key,
             of: self.clone(),
-            busy,
+            from,
         }
     }
 
@@ -173,8 +173,8 @@ impl<B: Body + Unpin> Body for Carried<B> {
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
         {
-            if let Some(busy) = &this.busy {
-                busy.moved();
+            if let Some(guest) = &this.from {
+                guest.place.moved();
             }
             lock(&this.transfer.moved).add(data.remaining() as u64, Instant::now());
         }

@@ -478,11 +478,18 @@ fn offered(users: &[Account]) -> Option<Algorithm> {
 }
 
 /// Name and password of a Basic `Authorization` value.
-fn basic(header: &str) -> Option<(String, String)> {
+/// Whether these credentials are of Basic.
+pub fn is_basic(header: &HeaderValue) -> bool {
+    std::str::from_utf8(header.as_bytes()).is_ok_and(|header| encoded(header).is_some())
+}
+
+fn encoded(header: &str) -> Option<&str> {
     let (scheme, value) = header.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
+    scheme.eq_ignore_ascii_case("basic").then_some(value)
+}
+
+fn basic(header: &str) -> Option<(String, String)> {
+    let value = encoded(header)?;
     let decoded = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
     let (name, password) = decoded.split_once(':')?;
     Some((name.to_owned(), password.to_owned()))
