@@ -1,9 +1,8 @@
 //! What is counted of deliveries: ways taken, bytes, running streams, and what happened on the way.
 
-use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use crate::body::Body;
 use crate::config::Strategy;
 use crate::metrics::{Delivered, Metrics, OfMount};
+use crate::tree::Mount;
 
 /// The counters of one mount, as [`Metrics`] has them.
 #[derive(Debug, Default)]
@@ -75,31 +75,29 @@ impl Counts {
     }
 }
 
-/// The counters of all mounts: looked up once a request, by one name.
+/// The counters of all mounts.
 #[derive(Debug)]
 pub struct Tally {
     metrics: Arc<Metrics>,
-    mounts: Mutex<HashMap<String, Arc<Counts>>>,
+    /// By the index of the mount; one more for any other.
+    mounts: Vec<OnceLock<Arc<Counts>>>,
+    other: OnceLock<Arc<Counts>>,
 }
 
 impl Tally {
-    /// Nothing counted yet.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
+    /// Nothing counted yet, of so many mounts.
+    pub fn new(metrics: Arc<Metrics>, mounts: usize) -> Self {
         Self {
             metrics,
-            mounts: Mutex::default(),
+            mounts: vec![OnceLock::new(); mounts],
+            other: OnceLock::new(),
         }
     }
 
-    /// The counters of a mount, by its path as configured.
-    pub fn of(&self, mount: &str) -> Arc<Counts> {
-        let mut mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(counts) = mounts.get(mount) {
-            return Arc::clone(counts);
-        }
-        let counts = Arc::new(Counts::of(&self.metrics, mount));
-        mounts.insert(mount.to_owned(), Arc::clone(&counts));
-        counts
+    /// The counters of a mount, made when they are first wanted.
+    pub fn of(&self, mount: &Mount) -> &Arc<Counts> {
+        let counts = self.mounts.get(mount.index).unwrap_or(&self.other);
+        counts.get_or_init(|| Arc::new(Counts::of(&self.metrics, &mount.settings.path)))
     }
 }
 

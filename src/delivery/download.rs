@@ -187,7 +187,7 @@ impl Engine {
             window: delivery.proxy_window,
             account,
             version: OnceLock::new(),
-            counts: self.tally.of(&mount.settings.path),
+            counts: Arc::clone(self.tally.of(mount)),
         }))
     }
 

@@ -132,9 +132,12 @@ struct TreeLinks {
 }
 
 impl Links for TreeLinks {
-    fn link(&self, wish: LinkWish) -> LinkFuture {
-        let (tree, file) = (Arc::clone(&self.tree), self.file.clone());
-        Box::pin(async move { tree.link(&file, wish).await })
+    fn at_hand(&self, at_least: Duration) -> Option<Arc<Link>> {
+        self.tree.link_at_hand(&self.file, at_least)
+    }
+
+    fn link(self: Arc<Self>, wish: LinkWish) -> LinkFuture {
+        Box::pin(async move { self.tree.link(&self.file, wish).await })
     }
 
     fn local(&self) -> Option<Arc<dyn Content>> {
@@ -154,7 +157,8 @@ impl Delivery {
         blocks: u64,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Error> {
-        let engine = Engine::new(HEAD_TIMEOUT, Limits::default(), blocks, Arc::clone(&metrics))?;
+        let mut engine = Engine::new(HEAD_TIMEOUT, Limits::default(), blocks, Arc::clone(&metrics))?;
+        engine.tally = Tally::new(Arc::clone(&metrics), tree.mounts().len());
         let cdn = engine.experience.cdns.of(None)?;
         Ok(Self {
             tree,
@@ -183,16 +187,17 @@ impl Delivery {
     pub async fn get(
         &self,
         request: &Parts,
-        resource: &Resource,
+        file: Resource,
         peer: IpAddr,
         https: bool,
     ) -> Result<Response<Body>, Error> {
         let links = Arc::new(TreeLinks {
             tree: Arc::clone(&self.tree),
-            file: resource.clone(),
+            file,
         });
         let client = Client::of(request, peer, https);
-        self.engine.get(request, resource, client, links).await
+        let of_file: Arc<dyn Links> = Arc::<TreeLinks>::clone(&links);
+        self.engine.get(request, &links.file, client, of_file).await
     }
 
     /// Bytes of a mount's budget that are used, and the budget; `None` where it has none.
@@ -292,7 +297,7 @@ impl Engine {
             budgets: Budgets::default(),
             blocks: Blocks::new(blocks),
             limits,
-            tally: Tally::new(metrics),
+            tally: Tally::new(metrics, 0),
         }
     }
 
@@ -351,7 +356,7 @@ impl Engine {
         if let Some(account) = &account {
             account.admit(SystemTime::now())?;
         }
-        let counts = self.tally.of(&mount.settings.path);
+        let counts = self.tally.of(mount);
         let case = Case {
             delivery,
             mount: &mount.settings.path,
@@ -359,8 +364,8 @@ impl Engine {
             size: file.size,
             from_start: parts.is_none() && spec.is_none_or(|spec| matches!(spec, Spec::From(0, _))),
             client,
-            links: &*links,
-            counts: &counts,
+            links: &links,
+            counts,
         };
         let (way, why) = strategy::decide(&case, &self.experience).await?;
         let strategy = way.strategy();
@@ -398,7 +403,7 @@ impl Engine {
                     }
                     None => Box::pin(self.stream(&file, mount, want, links, account, memory)).await?,
                 };
-                let count = |body| Body::stream(Counted::new(body, Arc::clone(&counts)));
+                let count = |body| Body::stream(Counted::new(body, Arc::clone(counts)));
                 response.map(count)
             }
         };

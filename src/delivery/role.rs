@@ -69,7 +69,8 @@ impl Role {
             secret: proxy.secret.clone(),
             origin: Origin::new(proxy, cdn, calls),
             mount: Arc::new(Mount {
-                index: 0,
+                // Not one of the tree's.
+                index: usize::MAX,
                 store: 0,
                 path: TreePath::root(),
                 drive: Arc::new(NoDrive),
@@ -86,9 +87,11 @@ struct OriginLinks {
 }
 
 impl Links for OriginLinks {
-    fn link(&self, wish: LinkWish) -> LinkFuture {
-        let (origin, path) = (self.origin.clone(), self.path.clone());
-        Box::pin(async move { origin.grant(&path, wish).await.map(|grant| grant.link) })
+    fn link(self: Arc<Self>, wish: LinkWish) -> LinkFuture {
+        Box::pin(async move {
+            let grant = self.origin.grant(&self.path, wish).await?;
+            Ok(grant.link)
+        })
     }
 }
 

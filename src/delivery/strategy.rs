@@ -36,7 +36,7 @@ pub struct Case<'a> {
     /// Who asks.
     pub client: Client<'a>,
     /// Where links of the file come from.
-    pub links: &'a dyn Links,
+    pub links: &'a Arc<dyn Links>,
     /// What is counted.
     pub counts: &'a Counts,
 }
@@ -122,11 +122,16 @@ async fn auto(case: &Case<'_>, experience: &Experience) -> Result<(Way, &'static
 /// A link for a client, renewed if it is about to end.
 async fn link_to_hand_out(case: &Case<'_>) -> Result<Arc<Link>, Error> {
     let at_least = case.client.link_life();
-    let wish = LinkWish {
-        at_least,
-        refused: None,
+    let link = match case.links.at_hand(at_least) {
+        Some(link) => link,
+        None => {
+            let wish = LinkWish {
+                at_least,
+                refused: None,
+            };
+            Arc::clone(case.links).link(wish).await?
+        }
     };
-    let link = case.links.link(wish).await?;
     if remaining(link.until, SystemTime::now()) >= TOO_SHORT {
         return Ok(link);
     }
@@ -134,7 +139,7 @@ async fn link_to_hand_out(case: &Case<'_>) -> Result<Arc<Link>, Error> {
         at_least,
         refused: Some(link),
     };
-    case.links.link(wish).await
+    Arc::clone(case.links).link(wish).await
 }
 
 /// The strategy that the configuration gives this client.

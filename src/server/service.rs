@@ -318,7 +318,7 @@ impl Service {
             }
             return self
                 .delivery
-                .get(head, &resource, peer.address.ip(), peer.tls)
+                .get(head, resource, peer.address.ip(), peer.tls)
                 .await;
         }
         if head.method == Method::HEAD {

@@ -32,6 +32,17 @@ struct Key {
     size: Option<u64>,
 }
 
+impl Key {
+    fn of(mount: &Mount, file: &Entry) -> Self {
+        Self {
+            store: mount.store,
+            id: file.id,
+            md5: file.md5,
+            size: file.size,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Kept {
     link: Arc<Link>,
@@ -74,39 +85,16 @@ impl Default for Links {
 }
 
 impl Links {
-    pub(super) async fn get(
+    /// A link that lives and will live long enough.
+    pub(super) fn at_hand(
         &self,
         mount: &Arc<Mount>,
         file: &Arc<Entry>,
-        wish: LinkWish,
-    ) -> Result<Arc<Link>, Error> {
-        let key = Key {
-            store: mount.store,
-            id: file.id,
-            md5: file.md5,
-            size: file.size,
-        };
-        if let Some(refused) = &wish.refused {
-            lock(&self.kept).drop_refused(refused);
-        }
-        let at_least = wish.at_least;
-        let mut due = None;
-        let link = self
-            .flights
-            .join(
-                (key.clone(), at_least),
-                || {
-                    let (link, wished) = lock(&self.kept).usable(&key, at_least)?;
-                    due = wished;
-                    self.hits.count(true);
-                    Some(link)
-                },
-                || {
-                    self.hits.count(false);
-                    self.ask(mount, file, key.clone(), wish)
-                },
-            )
-            .await?;
+        at_least: Duration,
+    ) -> Option<Arc<Link>> {
+        let key = Key::of(mount, file);
+        let (link, due) = lock(&self.kept).usable(&key, at_least)?;
+        self.hits.count(true);
         if let Some(wished) = due {
             let wish = LinkWish {
                 at_least: wished,
@@ -115,7 +103,29 @@ impl Links {
             // A failure is not told: the link is good yet, and asked for again when it is not.
             tokio::spawn(in_background(self.ask(mount, file, key, wish)));
         }
-        Ok(link)
+        Some(link)
+    }
+
+    pub(super) async fn get(
+        &self,
+        mount: &Arc<Mount>,
+        file: &Arc<Entry>,
+        wish: LinkWish,
+    ) -> Result<Arc<Link>, Error> {
+        if let Some(refused) = &wish.refused {
+            lock(&self.kept).drop_refused(refused);
+        }
+        let (key, at_least) = (Key::of(mount, file), wish.at_least);
+        self.flights
+            .join(
+                (key.clone(), at_least),
+                || self.at_hand(mount, file, at_least),
+                || {
+                    self.hits.count(false);
+                    self.ask(mount, file, key, wish)
+                },
+            )
+            .await
     }
 
     /// Asks 123pan for a link and keeps it.

@@ -135,6 +135,9 @@ impl Listings {
 
     /// The listing of a folder: kept, growing, or begun now.
     pub(super) async fn open(&self, key: Key, drive: &Arc<dyn Drive>) -> Source {
+        if let Some(kept) = self.at_hand(key) {
+            return Source::Kept(kept);
+        }
         self.look_on_the_shelf(key).await;
         let source = self.source(key, drive);
         let waits = matches!(
@@ -145,14 +148,24 @@ impl Listings {
         source
     }
 
+    /// A listing that need not be asked for.
+    pub(super) fn at_hand(&self, key: Key) -> Option<Arc<Listing>> {
+        let mut state = lock(&self.state);
+        let clock = state.clock + 1;
+        let slot = state.slots.get_mut(&key)?;
+        let kept = slot.fresh(Instant::now())?.clone();
+        slot.used = clock;
+        state.clock = clock;
+        drop(state);
+        self.hits.count(true);
+        Some(kept)
+    }
+
     fn source(&self, key: Key, drive: &Arc<dyn Drive>) -> Source {
         let mut state = lock(&self.state);
         let now = Instant::now();
         let slot = state.slot(key);
-        if let Some(kept) = &slot.kept
-            && !slot.expired
-            && now < kept.due
-        {
+        if let Some(kept) = slot.fresh(now) {
             return Source::Kept(kept.clone());
         }
         let kept = slot.kept.clone();
@@ -326,6 +339,10 @@ impl Listings {
 }
 
 impl Slot {
+    fn fresh(&self, now: Instant) -> Option<&Arc<Listing>> {
+        self.kept.as_ref().filter(|kept| !self.expired && now < kept.due)
+    }
+
     fn expire(&mut self) {
         self.expired = true;
         self.failed = None;

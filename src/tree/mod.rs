@@ -201,15 +201,24 @@ impl Tree {
             };
         };
         let root = || folder(path.name().unwrap_or_default(), mount.drive.root());
-        let mut last: Option<Entry> = None;
-        for name in rest.segments() {
-            let above = match &last {
-                None => mount.drive.root(),
-                Some(entry) if entry.is_folder() => entry.id,
-                Some(_) => return Err(not_found()),
-            };
+        let (mut above, mut kind, mut last) = (mount.drive.root(), Kind::Folder, None);
+        let mut names = rest.segments().peekable();
+        while let Some(name) = names.next() {
+            if kind != Kind::Folder {
+                return Err(not_found());
+            }
+            // A folder on the way is not copied.
+            if names.peek().is_some()
+                && let Some(found) = self.at_hand(mount, above, name, |entry| (entry.id, entry.kind))
+            {
+                (above, kind) = found;
+                continue;
+            }
             match self.find(mount, above, name).await? {
-                Some(found) => last = Some(found),
+                Some(found) => {
+                    (above, kind) = (found.id, found.kind);
+                    last = Some(found);
+                }
                 None if self.mounts.any_below(path) => return Ok(bridge()),
                 None => return Err(not_found()),
             }
@@ -219,6 +228,21 @@ impl Tree {
             mount: Some(mount.clone()),
             entry: Arc::new(last.unwrap_or_else(root)),
         })
+    }
+
+    /// What `take` takes of a member that need not be asked for.
+    fn at_hand<T>(
+        &self,
+        mount: &Arc<Mount>,
+        folder: Id,
+        name: &str,
+        take: impl FnOnce(&Entry) -> T,
+    ) -> Option<T> {
+        if !self.pending.is_empty() {
+            return None;
+        }
+        let listing = self.listings.at_hand((mount.store, folder))?;
+        listing.find_composed(name).map(take)
     }
 
     async fn find(&self, mount: &Arc<Mount>, folder: Id, name: &str) -> Result<Option<Entry>, Error> {
@@ -241,6 +265,12 @@ impl Tree {
             return Ok(kept.find(name).cloned());
         }
         self.listings.open(key, &mount.drive).await.find(name).await
+    }
+
+    /// A link for the bytes of a file that is remembered and lives `at_least` so long.
+    pub fn link_at_hand(&self, file: &Resource, at_least: Duration) -> Option<Arc<Link>> {
+        let mount = file.mount.as_ref().filter(|_| !file.is_folder())?;
+        self.links.at_hand(mount, &file.entry, at_least)
     }
 
     /// A link for the bytes of a file: remembered, and asked once for all who wait.

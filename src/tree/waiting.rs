@@ -1,7 +1,8 @@
 //! The table of files that wait: by folder and name for those who look, by time for the one who sends.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -19,6 +20,8 @@ use crate::state::Pending as Row;
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     table: Mutex<Table>,
+    /// How many wait: mostly none, which every lookup wants to know.
+    count: AtomicUsize,
     pub(super) changed: Notify,
 }
 
@@ -51,7 +54,7 @@ pub(super) struct Times {
 impl Pending {
     /// The file waiting at a name.
     pub(super) fn at(&self, store: usize, folder: Id, name: &str) -> Option<Entry> {
-        let table = lock(&self.table);
+        let table = self.some()?;
         table
             .folders
             .get(&(store, folder))?
@@ -72,8 +75,18 @@ impl Pending {
 
     /// The bytes of a file that waits.
     pub(super) fn content(&self, id: Id) -> Option<Arc<dyn Content>> {
-        let waiting = lock(&self.table).by_id.get(&id)?.clone();
+        let waiting = self.some()?.by_id.get(&id)?.clone();
         Some(waiting.content.clone())
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
+    /// The table, where something is in it.
+    fn some(&self) -> Option<MutexGuard<'_, Table>> {
+        (!self.is_empty()).then(|| lock(&self.table))
     }
 
     /// How many wait, and their bytes.
@@ -123,6 +136,7 @@ impl Pending {
             table.by_id.remove(&old.entry.id);
             old.cancelled.cancel();
         }
+        self.count.store(table.by_id.len(), Ordering::Release);
         drop(table);
         self.changed.notify_one();
         old
@@ -136,6 +150,7 @@ impl Pending {
     pub(super) fn remove(&self, waiting: &Arc<Waiting>) {
         let mut table = lock(&self.table);
         table.by_id.remove(&waiting.entry.id);
+        self.count.store(table.by_id.len(), Ordering::Release);
         let folder = (waiting.place.mount.store, waiting.place.folder);
         if let Some(names) = table.folders.get_mut(&folder) {
             if names

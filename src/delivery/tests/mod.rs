@@ -64,7 +64,7 @@ struct Numbered {
 }
 
 impl Links for Numbered {
-    fn link(&self, wish: LinkWish) -> LinkFuture {
+    fn link(self: Arc<Self>, wish: LinkWish) -> LinkFuture {
         self.asked.fetch_add(1, Ordering::Relaxed);
         if wish.refused.is_some() {
             self.refused.fetch_add(1, Ordering::Relaxed);
