@@ -318,12 +318,18 @@ impl Engine {
             ));
         }
         let file = Representation::of(&resource.entry);
-        let (headers, etag) = (&request.headers, file.etag.as_deref());
-        match precondition::evaluate(headers, etag, file.modified) {
-            Outcome::Proceed => {}
-            Outcome::NotModified => return Ok(file.not_modified()),
-            Outcome::Failed => return Ok(file.precondition_failed()),
-        }
+        let headers = &request.headers;
+        let etag = if precondition::is_conditional(headers) {
+            let etag = file.etag();
+            match precondition::evaluate(headers, etag, file.modified) {
+                Outcome::Proceed => {}
+                Outcome::NotModified => return Ok(file.not_modified()),
+                Outcome::Failed => return Ok(file.precondition_failed()),
+            }
+            etag
+        } else {
+            None
+        };
         // Range means nothing to HEAD (RFC 9110 14.2).
         if request.method == Method::HEAD || file.size == Some(0) {
             return Ok(file.whole(file.size, Body::Empty));

@@ -6,7 +6,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::header::{HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
+use http::header::{
+    HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+};
 
 /// What the preconditions say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,18 @@ pub enum Outcome {
 enum Comparison {
     Strong,
     Weak,
+}
+
+/// Whether a request has any condition, If-Range among them.
+pub fn is_conditional(headers: &HeaderMap) -> bool {
+    let conditions = [
+        IF_MATCH,
+        IF_UNMODIFIED_SINCE,
+        IF_NONE_MATCH,
+        IF_MODIFIED_SINCE,
+        IF_RANGE,
+    ];
+    conditions.iter().any(|condition| headers.contains_key(condition))
 }
 
 /// Evaluates the preconditions of a GET or HEAD of a file that exists.

@@ -24,10 +24,9 @@ pub const HEADERS: usize = 12;
 /// What is said about a file in every answer.
 #[derive(Debug)]
 pub struct Representation<'a> {
-    name: &'a str,
+    file: &'a Entry,
     media_type: OnceLock<Cow<'static, str>>,
-    /// Strong, with its quotes.
-    pub etag: Option<String>,
+    etag: OnceLock<Option<String>>,
     /// `None` where the drive does not know it.
     pub modified: Option<SystemTime>,
     /// Bytes, where known.
@@ -38,9 +37,9 @@ impl<'a> Representation<'a> {
     /// That of a file.
     pub fn of(file: &'a Entry) -> Self {
         Self {
-            name: &file.name,
+            file,
             media_type: OnceLock::new(),
-            etag: file.etag(),
+            etag: OnceLock::new(),
             modified: u64::try_from(file.modified)
                 .ok()
                 .filter(|&seconds| seconds > 0)
@@ -51,7 +50,12 @@ impl<'a> Representation<'a> {
 
     /// By the name; looked up where an answer needs it.
     pub fn media_type(&self) -> &Cow<'static, str> {
-        self.media_type.get_or_init(|| content_type(self.name))
+        self.media_type.get_or_init(|| content_type(&self.file.name))
+    }
+
+    /// Strong, with its quotes; made where an answer needs it.
+    pub fn etag(&self) -> Option<&str> {
+        self.etag.get_or_init(|| self.file.etag()).as_deref()
     }
 
     /// 200 for the whole file of `size` bytes; no `Content-Length` where that is unknown.
@@ -120,11 +124,7 @@ impl<'a> Representation<'a> {
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         // Files are private to the user, and may change: a cache asks again, which costs a 304.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        if let Some(etag) = self
-            .etag
-            .as_deref()
-            .and_then(|etag| HeaderValue::from_str(etag).ok())
-        {
+        if let Some(etag) = self.etag().and_then(|etag| HeaderValue::from_str(etag).ok()) {
             headers.insert(ETAG, etag);
         }
         if let Some(modified) = self.modified.filter(|time| in_calendar(*time)) {

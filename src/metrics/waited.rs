@@ -3,34 +3,19 @@
 //! The time goes along with the task that answers the request, so that whoever waits need not know for whom. What a
 //! task of its own does for several requests is waited for, and counted, by each of them.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+
 tokio::task_local! {
-    static WAITED: Waited;
+    static WAITED: Cell<Duration>;
 }
 
-/// What a request has waited so far.
-#[derive(Debug, Clone, Default)]
-pub struct Waited(Arc<AtomicU64>);
-
-impl Waited {
-    /// The time in all.
-    pub fn time(&self) -> Duration {
-        Duration::from_micros(self.0.load(Ordering::Relaxed))
-    }
-
-    fn add(&self, time: Duration) {
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        self.0.fetch_add(micros, Ordering::Relaxed);
-    }
-}
-
-/// The work of one request, whose waiting is counted. No `async fn`, which would hold the work twice.
-pub fn counting<T>(work: impl Future<Output = T>) -> (Waited, impl Future<Output = T>) {
-    let waited = Waited::default();
-    (waited.clone(), WAITED.scope(waited, work))
+/// The work of one request, with the time that it has waited. No `async fn`, which would hold the work twice.
+pub fn counting<T>(work: impl Future<Output = T>) -> impl Future<Output = (T, Duration)> {
+    let counted = work.map(|done| (done, WAITED.with(Cell::get)));
+    WAITED.scope(Cell::default(), counted)
 }
 
 /// Counts the time until `other` has answered; outside of [`counting`] it counts nothing.
@@ -38,7 +23,7 @@ pub async fn waiting<T>(other: impl Future<Output = T>) -> T {
     let begun = Instant::now();
     let answer = other.await;
     // Outside of a request there is nobody to tell.
-    let _ = WAITED.try_with(|waited| waited.add(begun.elapsed()));
+    let _ = WAITED.try_with(|waited| waited.set(waited.get() + begun.elapsed()));
     answer
 }
 
@@ -49,7 +34,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_waited_for_one_after_the_other_adds_up_and_own_work_does_not_count() {
         let pause = Duration::from_millis(20);
-        let (waited, work) = counting(async {
+        let work = counting(async {
             waiting(tokio::time::sleep(pause)).await;
             tokio::time::sleep(10 * pause).await;
             waiting(async {
@@ -58,8 +43,8 @@ mod tests {
             })
             .await
         });
-        assert_eq!(work.await, 7);
-        let waited = waited.time();
+        let (done, waited) = work.await;
+        assert_eq!(done, 7);
         assert!(waited >= 2 * pause && waited < 10 * pause, "{waited:?}");
         assert_eq!(waiting(async { 8 }).await, 8);
     }

@@ -14,12 +14,13 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::Instant;
 
 use super::guest::Guest;
 use crate::body::Body;
@@ -54,8 +55,8 @@ pub(super) struct AccessLine {
 
 impl AccessLine {
     pub(super) fn begin<B>(request: &Request<B>, peer: SocketAddr, guest: Arc<Guest>) -> Self {
-        guest.place.begin();
-        guest.metrics().running.inc();
+        let begun = Instant::now();
+        guest.place.begin(begun);
         let logged = tracing::enabled!(target: "dav123::access", tracing::Level::INFO);
         let agent = request
             .headers()
@@ -76,7 +77,7 @@ impl AccessLine {
             },
             user: None,
             peer,
-            begun: Instant::now(),
+            begun,
             status: StatusCode::OK,
             delivery: None,
             upstream: Duration::ZERO,
@@ -101,16 +102,14 @@ impl AccessLine {
         self.status = response.status();
         self.delivery = response.headers().get(DELIVERY).cloned();
         self.upstream = upstream;
-        if response.body().is_end_stream() {
-            self.first_byte = Some(self.begun.elapsed());
-        }
     }
 
     fn sent(&mut self, bytes: u64) {
-        self.guest.place.moved();
+        let now = Instant::now();
+        self.guest.place.moved(now);
         self.sent += bytes;
         if bytes > 0 {
-            self.first_byte.get_or_insert_with(|| self.begun.elapsed());
+            self.first_byte.get_or_insert(now - self.begun);
         }
     }
 }
@@ -118,18 +117,14 @@ impl AccessLine {
 impl Drop for AccessLine {
     fn drop(&mut self) {
         let method = known(&self.method);
-        let metrics = self.guest.metrics();
-        metrics.running.dec();
-        metrics.sent.inc_by(self.sent);
-        metrics
-            .requests
-            .get_or_create(&Answered {
-                method,
-                status: self.status.as_u16(),
-            })
-            .inc();
-        self.guest.place.end();
-        let ended = self.begun.elapsed();
+        let answered = Answered {
+            method,
+            status: self.status.as_u16(),
+        };
+        self.guest.count(answered, self.sent);
+        let now = Instant::now();
+        self.guest.place.end(now);
+        let ended = now - self.begun;
         let delivery = self.delivery.as_ref().and_then(|way| way.to_str().ok());
         let delivery = delivery.unwrap_or("-");
         tracing::info!(
@@ -161,8 +156,8 @@ fn id(headers: &HeaderMap) -> HeaderValue {
     let brought = headers.get(REQUEST_ID).filter(is_id).cloned();
     brought.unwrap_or_else(|| {
         // Hexadecimal digits are a header's value.
-        HeaderValue::try_from(hex::encode(&fastrand::u64(..).to_be_bytes()))
-            .unwrap_or_else(|_| HeaderValue::from_static("-"))
+        let digits = fastrand::u64(..).to_be_bytes().map(hex::pair);
+        HeaderValue::from_bytes(digits.as_flattened()).unwrap_or_else(|_| HeaderValue::from_static("-"))
     })
 }
 

@@ -132,21 +132,30 @@ impl Crowd {
 }
 
 impl Place {
-    /// A request begins: until it ends the connection is not cut for others.
-    pub(super) fn begin(&self) {
+    /// A request begins now: until it ends the connection is not cut for others.
+    pub(super) fn begin(&self, now: Instant) {
         self.state.running.fetch_add(1, Ordering::Relaxed);
-        self.moved();
+        self.moved(now);
     }
 
-    /// A byte has come from the client, or was taken by it.
-    pub(super) fn moved(&self) {
-        self.state.moved.store(self.crowd.now(), Ordering::Relaxed);
+    /// A byte has come from the client now, or was taken by it.
+    pub(super) fn moved(&self, now: Instant) {
+        let moved = milliseconds(now.saturating_duration_since(self.crowd.begun));
+        self.state.moved.store(moved, Ordering::Relaxed);
     }
 
-    /// A request has ended.
-    pub(super) fn end(&self) {
-        self.moved();
+    /// A request ends now.
+    pub(super) fn end(&self, now: Instant) {
+        self.moved(now);
         self.state.running.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Requests that run on all connections.
+    pub(super) fn running(&self) -> i64 {
+        let table = self.crowd.lock();
+        let running = |member: &Member| member.state.running.load(Ordering::Relaxed);
+        let all: usize = table.members.values().map(running).sum();
+        i64::try_from(all).unwrap_or(i64::MAX)
     }
 
     /// Returns when nothing has been asked for `patience`.
@@ -215,16 +224,18 @@ mod tests {
             crowd.enter().unwrap(),
             crowd.enter().unwrap(),
         );
-        first.begin();
+        first.begin(Instant::now());
         tokio::time::advance(Duration::from_secs(1)).await;
-        second.begin();
-        second.end();
+        second.begin(Instant::now());
+        second.end(Instant::now());
         let fourth = crowd.enter().unwrap();
         assert!(third.cut.is_cancelled() && !first.cut.is_cancelled() && !second.cut.is_cancelled());
-        second.begin();
-        fourth.begin();
+        second.begin(Instant::now());
+        fourth.begin(Instant::now());
         assert!(crowd.enter().is_none());
-        [&first, &second, &fourth].iter().for_each(|place| place.end());
+        [&first, &second, &fourth]
+            .iter()
+            .for_each(|place| place.end(Instant::now()));
         drop(third);
         assert!(crowd.enter().is_some());
         assert!(first.cut.is_cancelled() || second.cut.is_cancelled() || fourth.cut.is_cancelled());
@@ -236,18 +247,18 @@ mod tests {
     async fn who_takes_nothing_for_a_minute_makes_room_where_nobody_is_idle() {
         let crowd = Crowd::of(2);
         let (stalled, lively) = (crowd.enter().unwrap(), crowd.enter().unwrap());
-        stalled.begin();
-        lively.begin();
+        stalled.begin(Instant::now());
+        lively.begin(Instant::now());
         tokio::time::advance(STALLED - Duration::from_secs(1)).await;
-        lively.moved();
+        lively.moved(Instant::now());
         assert!(crowd.enter().is_none(), "not yet");
         tokio::time::advance(Duration::from_secs(1)).await;
         let third = crowd.enter().unwrap();
         assert!(stalled.cut.is_cancelled() && !lively.cut.is_cancelled());
         // Who is idle goes before who stalls.
         tokio::time::advance(STALLED * 2).await;
-        third.begin();
-        third.end();
+        third.begin(Instant::now());
+        third.end(Instant::now());
         let _fourth = crowd.enter().unwrap();
         assert!(third.cut.is_cancelled() && !lively.cut.is_cancelled());
     }
@@ -258,9 +269,9 @@ mod tests {
         let (begun, patience) = (Instant::now(), Duration::from_secs(30));
         let asking = async {
             tokio::time::sleep(Duration::from_secs(29)).await;
-            place.begin();
+            place.begin(Instant::now());
             tokio::time::sleep(Duration::from_secs(100)).await;
-            place.end();
+            place.end(Instant::now());
         };
         tokio::join!(place.idle(patience), asking);
         assert_eq!(begun.elapsed().as_secs(), 159);

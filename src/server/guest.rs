@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use prometheus_client::metrics::counter::Counter;
 use secrecy::{ExposeSecret, SecretSlice};
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
@@ -18,7 +19,7 @@ use super::access::Logged;
 use super::auth::{Asked, Auth, Principal, Refused, is_basic};
 use super::crowd::Place;
 use super::service::{Peer, Service};
-use crate::metrics::Metrics;
+use crate::metrics::Answered;
 
 /// So long a connection's last sign-in by Basic need not be looked up again.
 const REMEMBERED: Duration = Duration::from_secs(30);
@@ -29,6 +30,8 @@ pub(super) struct Guest {
     pub(super) peer: Peer,
     pub(super) place: Place,
     signed_in: Mutex<Option<SignedIn>>,
+    /// What was answered last, and its counter: mostly the next one's too.
+    counted: Mutex<Option<(Answered, Counter)>>,
 }
 
 /// Who has signed in last, and how.
@@ -46,6 +49,7 @@ impl Guest {
             peer,
             place,
             signed_in: Mutex::default(),
+            counted: Mutex::default(),
         })
     }
 
@@ -54,8 +58,23 @@ impl Guest {
         self.service.answer(request, &self).await
     }
 
-    pub(super) fn metrics(&self) -> &Metrics {
-        &self.service.metrics
+    /// Counts an answer, and the bytes of its body.
+    pub(super) fn count(&self, answered: Answered, bytes: u64) {
+        let metrics = &self.service.metrics;
+        if bytes > 0 {
+            metrics.sent.inc_by(bytes);
+        }
+        let mut last = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((like, counter)) if *like == answered => {
+                counter.inc();
+            }
+            _ => {
+                let counter = metrics.requests.get_or_create_owned(&answered);
+                counter.inc();
+                *last = Some((answered, counter));
+            }
+        }
     }
 
     /// Who sent this request. What was right a moment ago on this connection, from the same address, is right.

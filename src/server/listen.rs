@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::future::FutureExt;
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -188,6 +189,8 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why a connection ends before its client ends it.
 enum End {
     /// The server stops: its requests are answered yet.
@@ -203,22 +206,8 @@ pub(super) async fn connection<S>(stream: S, http2: bool, guest: Arc<Guest>, sto
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut builder = Builder::new(TokioExecutor::new());
-    // Without a timer of its own for each head: `idle` is one for all.
-    builder.http1().max_buf_size(BUFFER);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Some(Duration::from_secs(30)))
-        .max_concurrent_streams(128)
-        .adaptive_window(true);
-    // Not left to the builder: it waits for the first bytes as long as it takes.
-    let builder = match http2 {
-        true => builder.http2_only(),
-        false => builder.http1_only(),
-    };
     // These wake the connection when it is to end, and are not looked at each time that it does something.
-    let mut ends = FuturesUnordered::new();
+    let ends = FuturesUnordered::new();
     ends.push(stop.cancelled_owned().map(|()| End::Stop).boxed());
     ends.push(
         guest
@@ -238,17 +227,40 @@ where
         );
     }
     let address = guest.peer.address;
-    let connection = builder.serve_connection(
-        TokioIo::new(stream),
-        service_fn(move |request| {
-            // Boxed, because each step that hands it on would copy it. hyper keeps room for the rest as long as the
-            // connection lives, so what is seldom and large is boxed in `service` too.
-            let (guest, request) = (guest.clone(), Box::new(request));
-            async move { Ok::<_, std::convert::Infallible>(guest.answer(request).await) }
-        }),
-    );
-    let mut connection = pin!(connection.into_owned());
-    let ended = std::future::poll_fn(|cx| {
+    let io = TokioIo::new(stream);
+    let service = service_fn(move |request| {
+        // Boxed, because each step that hands it on would copy it. hyper keeps room for the rest as long as the
+        // connection lives, so what is seldom and large is boxed in `service` too.
+        let (guest, request) = (guest.clone(), Box::new(request));
+        async move { Ok::<_, std::convert::Infallible>(guest.answer(request).await) }
+    });
+    let ended = if http2 {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Some(Duration::from_secs(30)))
+            .max_concurrent_streams(128)
+            .adaptive_window(true);
+        Box::pin(until(ends, builder.serve_connection(io, service))).await
+    } else {
+        // Without a timer of its own for each head: `idle` is one for all.
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(BUFFER);
+        until(ends, builder.serve_connection(io, service)).await
+    };
+    if let Err(error) = ended {
+        // The peer left, or a body that had to break did: neither needs a person.
+        tracing::debug!(%address, %error, "connection ended");
+    }
+}
+
+/// Lets a connection run until it ends, or something ends it.
+async fn until<C>(mut ends: FuturesUnordered<BoxFuture<'static, End>>, connection: C) -> Result<(), BoxError>
+where
+    C: GracefulConnection<Error = hyper::Error>,
+{
+    let mut connection = pin!(connection);
+    std::future::poll_fn(|cx| {
         while let Poll::Ready(Some(end)) = ends.poll_next_unpin(cx) {
             match end {
                 End::Stop => connection.as_mut().graceful_shutdown(),
@@ -256,10 +268,7 @@ where
                 End::Idle => return Poll::Ready(Err("nothing was asked for a while".into())),
             }
         }
-        connection.as_mut().poll(cx)
-    });
-    if let Err(error) = ended.await {
-        // The peer left, or a body that had to break did: neither needs a person.
-        tracing::debug!(%address, %error, "connection ended");
-    }
+        connection.as_mut().poll(cx).map_err(BoxError::from)
+    })
+    .await
 }

@@ -163,13 +163,12 @@ impl Service {
         self.trusted.take_away(peer, request.headers_mut());
         let peer = client;
         let mut line = AccessLine::begin(&request, peer.address, guest.clone());
-        let (waited, answering) = counting(self.route(request, peer, guest, &mut line));
-        let mut response = answering.await;
+        let (mut response, waited) = counting(self.route(request, peer, guest, &mut line)).await;
         response
             .headers_mut()
             .insert(SERVER, HeaderValue::from_static("dav123"));
         response.headers_mut().insert(REQUEST_ID, line.id().clone());
-        line.answered(&response, waited.time());
+        line.answered(&response, waited);
         response.map(|body| Logged::new(body, line))
     }
 
@@ -217,14 +216,16 @@ impl Service {
         };
         line.user(&principal.name);
         if own {
+            self.metrics.running.set(guest.place.running());
             return Box::pin(self.own_page(*request, &path, &principal)).await;
         }
-        let Some(relative) = path.below(&self.prefix) else {
-            return Box::pin(self.above_prefix(*request, &path)).await;
+        let path = match path.into_below(&self.prefix) {
+            Ok(path) => path,
+            Err(path) => return Box::pin(self.above_prefix(*request, &path)).await,
         };
         let writable = principal.access == Access::ReadWrite;
         let ctx = Ctx {
-            path: principal.root.join(&relative),
+            path: path.under(&principal.root),
             root: principal.root,
             writable,
             user: principal.name,

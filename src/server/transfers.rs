@@ -173,10 +173,11 @@ impl<B: Body + Unpin> Body for Carried<B> {
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
         {
+            let now = Instant::now();
             if let Some(guest) = &this.from {
-                guest.place.moved();
+                guest.place.moved(now);
             }
-            lock(&this.transfer.moved).add(data.remaining() as u64, Instant::now());
+            lock(&this.transfer.moved).add(data.remaining() as u64, now);
         }
         polled
     }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use foldhash::fast::RandomState;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
@@ -69,7 +70,7 @@ pub(super) struct Links {
 
 #[derive(Debug, Default)]
 struct Table {
-    links: HashMap<Key, Kept>,
+    links: HashMap<Key, Kept, RandomState>,
     clock: u64,
 }
 

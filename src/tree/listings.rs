@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
@@ -79,7 +80,7 @@ impl std::fmt::Debug for Stamp {
 
 #[derive(Debug)]
 pub(super) struct State {
-    slots: HashMap<Key, Slot>,
+    slots: HashMap<Key, Slot, RandomState>,
     /// Weight of all kept listings.
     weight: u64,
     bound: u64,
@@ -112,7 +113,7 @@ impl Listings {
     /// `bound` counts entries over all folders; a folder itself counts as one.
     pub(super) fn new(life: Life, bound: u64, stamp: Stamp, shelf: Option<Arc<Shelf>>) -> Self {
         let state = Arc::new(Mutex::new(State {
-            slots: HashMap::new(),
+            slots: HashMap::default(),
             weight: 0,
             bound,
             clock: 0,

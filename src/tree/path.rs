@@ -127,6 +127,23 @@ impl TreePath {
         }
     }
 
+    /// What is left of this path, which is not needed any more, below `base`.
+    ///
+    /// # Errors
+    /// The path itself.
+    pub fn into_below(self, base: &Self) -> Result<Self, Self> {
+        if base.is_root() {
+            return Ok(self);
+        }
+        self.below(base).ok_or(self)
+    }
+
+    /// This path, which is not needed any more, below another one.
+    #[must_use]
+    pub fn under(self, base: &Self) -> Self {
+        if base.is_root() { self } else { base.join(&self) }
+    }
+
     /// The path without its last segment; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         if self.is_root() {
