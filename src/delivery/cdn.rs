@@ -9,6 +9,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -60,7 +61,8 @@ const OUR_CONCERN: [HeaderName; 8] = [
 pub struct Cdn {
     wide: Pool,
     narrow: Pool,
-    wide_streams: Arc<Semaphore>,
+    /// Wide streams that run.
+    wide_streams: Arc<AtomicUsize>,
     windows: Arc<Semaphore>,
     /// How long the head of an answer may take.
     head_timeout: Duration,
@@ -70,8 +72,17 @@ pub struct Cdn {
 /// Which client a transfer uses, from its first request to its last. Free again when dropped.
 #[derive(Debug)]
 pub struct Lane {
-    wide: bool,
-    _permit: Option<OwnedSemaphorePermit>,
+    /// Where it is counted, if it is wide.
+    wide: Option<Arc<AtomicUsize>>,
+    _window: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if let Some(running) = &self.wide {
+            running.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// One request to the CDN. Has no `Debug`, because of the URL.
@@ -118,7 +129,7 @@ impl Cdn {
         Ok(Self {
             wide: Pool::new(connector()?, http1::Builder::new()),
             narrow: Pool::new(connector()?, narrow),
-            wide_streams: Arc::new(Semaphore::new(WIDE_STREAMS)),
+            wide_streams: Arc::default(),
             windows: Arc::new(Semaphore::new(WINDOWS as usize)),
             head_timeout,
             through_proxy: outbound.is_some(),
@@ -127,18 +138,20 @@ impl Cdn {
 
     /// A lane for a transfer: wide while there is room.
     pub fn lane(&self) -> Lane {
-        let permit = Arc::clone(&self.wide_streams).try_acquire_owned().ok();
+        let running = &self.wide_streams;
+        let one_more = |count| (count < WIDE_STREAMS).then_some(count + 1);
+        let counted = running.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
         Lane {
-            wide: permit.is_some(),
-            _permit: permit,
+            wide: counted.is_ok().then(|| Arc::clone(running)),
+            _window: None,
         }
     }
 
     /// The narrow lane: for what is small.
     pub fn narrow(&self) -> Lane {
         Lane {
-            wide: false,
-            _permit: None,
+            wide: None,
+            _window: None,
         }
     }
 
@@ -150,8 +163,8 @@ impl Cdn {
             .min(WINDOWS);
         let permit = Arc::clone(&self.windows).try_acquire_many_owned(room).ok()?;
         Some(Lane {
-            wide: false,
-            _permit: Some(permit),
+            wide: None,
+            _window: Some(permit),
         })
     }
 
@@ -229,18 +242,22 @@ impl Cdn {
                 headers.insert(name, value);
             }
         }
-        let pool = if lane.wide { &self.wide } else { &self.narrow };
+        let pool = if lane.wide.is_some() {
+            &self.wide
+        } else {
+            &self.narrow
+        };
         self.request(pool, request).await
     }
 
     async fn request(&self, pool: &Pool, request: Request<Content>) -> Result<Response<Arriving>, Error> {
-        match waiting(tokio::time::timeout(self.head_timeout, pool.send(request))).await {
-            Err(_) => Err(Error::new(
+        match waiting(pool.send(request, self.head_timeout)).await {
+            Ok(response) => Ok(response),
+            Err(Failure::Late) => Err(Error::new(
                 ErrorKind::Timeout,
                 "123pan's CDN did not answer in time; try again.",
             )),
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error @ Failure::Connect(_))) => Err(Error::new(
+            Err(error @ Failure::Connect(_)) => Err(Error::new(
                 ErrorKind::Unreachable,
                 if distrusts(&error) {
                     "The certificate of 123pan's CDN is not trusted here; check this machine's clock and its root certificates."
@@ -251,7 +268,7 @@ impl Cdn {
                 },
             )
             .with_source(error)),
-            Ok(Err(error @ Failure::Exchange(_))) => Err(Error::new(
+            Err(error @ Failure::Exchange(_)) => Err(Error::new(
                 ErrorKind::Unreachable,
                 "The connection to 123pan's CDN broke before it answered; try again.",
             )

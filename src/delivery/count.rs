@@ -71,7 +71,9 @@ impl Counts {
             Strategy::Proxy | Strategy::Auto => &self.streamed,
         };
         way.deliveries.inc();
-        way.bytes.inc_by(elsewhere);
+        if elsewhere > 0 {
+            way.bytes.inc_by(elsewhere);
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! One streamed answer: where its bytes come from, and the head that goes before them.
 
-use std::borrow::Cow;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,36 +9,28 @@ use http::header::HeaderValue;
 
 use super::Engine;
 use super::budget::{Account, Meter};
-use super::cdn::{Cdn, Lane};
-use super::count::Counts;
+use super::cdn::Lane;
 use super::memory::Memory;
 use super::multipart::Multipart;
 use super::parallel::{Parallel, Plan};
 use super::proxy::{LONGEST_ASKED, Outage, Transfer, changed, give_up};
 use super::range::{ByteRange, Spec};
-use super::referer::Referers;
 use super::remembered::Remembered;
 use super::representation::Representation;
-use super::upstream::{Limits, Links, Refused, Source, Want};
+use super::upstream::{Links, Refused, Source, Supply, Want};
 use crate::body::{Body, Frames};
 use crate::drive::{Error, Link, Retry};
 use crate::tree::Mount;
 
 /// Opens streams of one file at the CDN.
 pub struct Opener {
-    cdn: Arc<Cdn>,
-    links: Arc<dyn Links>,
-    referers: Arc<Referers>,
-    mount: String,
-    media_type: Cow<'static, str>,
-    limits: Limits,
+    from: Arc<Supply>,
     /// Connections for one stream, and bytes held for it.
     connections: usize,
     window: u64,
     account: Option<Arc<Account>>,
     /// The CDN's entity tag of what was sent first: no other may follow in the same answer.
     version: OnceLock<HeaderValue>,
-    counts: Arc<Counts>,
 }
 
 /// An open stream.
@@ -63,18 +54,18 @@ impl Opener {
     /// See [`Source::open`].
     pub async fn open(&self, mut want: Want) -> Result<Stream, Refused> {
         let several = self.plan(&want).and_then(|(plan, range)| {
-            let lane = self.cdn.several(plan.window())?;
+            let lane = self.from.cdn.several(plan.window())?;
             Some((plan, range, lane))
         });
         let (plan, lane) = match several {
             Some((plan, range, lane)) => (Some((plan, range)), lane),
-            None => (None, self.cdn.lane()),
+            None => (None, self.from.cdn.lane()),
         };
         if let Some((plan, range)) = plan {
             // The first range is short, so that the others begin soon.
-            let last = range.first + self.limits.part - 1;
+            let last = range.first + self.from.limits.part - 1;
             want.spec = Some(Spec::From(range.first, Some(last.min(range.last))));
-            tracing::debug!(mount = %self.mount, connections = plan.connections(), "a download over several connections");
+            tracing::debug!(mount = %self.from.mount, connections = plan.connections(), "a download over several connections");
         }
         let source = self.source(lane);
         let mut opened = source.open(want).await?;
@@ -113,16 +104,16 @@ impl Opener {
                 Err(Refused::Failed(error)) => error,
                 opened => return opened,
             };
-            if error.retry() == Retry::Never || !outage.bears(&self.limits) {
+            if error.retry() == Retry::Never || !outage.bears(&self.from.limits) {
                 return Err(Refused::Failed(error));
             }
-            tracing::debug!(mount = %self.mount, "a download waits: {error}");
+            tracing::debug!(mount = %self.from.mount, "a download waits: {error}");
             tries += 1;
             let asked = match error.retry() {
                 Retry::After(pause) => pause.min(LONGEST_ASKED),
                 _ => Duration::ZERO,
             };
-            tokio::time::sleep(self.limits.pause_before(tries, asked)).await;
+            tokio::time::sleep(self.from.limits.pause_before(tries, asked)).await;
         }
     }
 
@@ -133,7 +124,7 @@ impl Opener {
 
     /// The end of an answer at byte `at` instead of `end`.
     pub fn give_up(&self, at: u64, end: u64, error: Error) -> io::Error {
-        give_up(&self.mount, at, end, error)
+        give_up(&self.from.mount, at, end, error)
     }
 
     /// Counts bytes for the mount's budget.
@@ -143,26 +134,23 @@ impl Opener {
 
     /// How long one answer may wait for what other downloads bring.
     pub fn patience(&self) -> Duration {
-        self.limits.follow
+        self.from.limits.follow
     }
 
     fn source(&self, lane: Lane) -> Source {
-        Source {
-            lane,
-            cdn: Arc::clone(&self.cdn),
-            links: Arc::clone(&self.links),
-            referers: Arc::clone(&self.referers),
-            mount: self.mount.clone(),
-            media_type: self.media_type.clone(),
-            limits: self.limits,
-            counts: Arc::clone(&self.counts),
-        }
+        let from = Arc::clone(&self.from);
+        Source { lane, from }
     }
 
     /// How several connections share the bytes that are wanted; `None` where one will do.
     fn plan(&self, want: &Want) -> Option<(Plan, ByteRange)> {
         let range = want.spec.unwrap_or(Spec::From(0, None)).resolve(want.size?)?;
-        let plan = Plan::of(self.connections, self.window, self.limits.part, range.length())?;
+        let plan = Plan::of(
+            self.connections,
+            self.window,
+            self.from.limits.part,
+            range.length(),
+        )?;
         Some((plan, range))
     }
 }
@@ -176,18 +164,21 @@ impl Engine {
         account: Option<Arc<Account>>,
     ) -> Result<Arc<Opener>, Error> {
         let delivery = &mount.settings.delivery;
-        Ok(Arc::new(Opener {
+        let from = Supply {
             cdn: self.experience.cdns.of(delivery.outbound.as_ref())?,
             links,
             referers: Arc::clone(&self.experience.referers),
             mount: mount.settings.path.clone(),
             media_type: file.media_type().clone(),
             limits: self.limits,
+            counts: Arc::clone(self.tally.of(mount)),
+        };
+        Ok(Arc::new(Opener {
+            from: Arc::new(from),
             connections: delivery.proxy_connections,
             window: delivery.proxy_window,
             account,
             version: OnceLock::new(),
-            counts: Arc::clone(self.tally.of(mount)),
         }))
     }
 

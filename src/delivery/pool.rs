@@ -24,7 +24,7 @@ use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
 use super::connect::Connect;
@@ -56,6 +56,9 @@ pub enum Failure {
     /// The connection broke before the answer.
     #[error("no answer")]
     Exchange(#[source] hyper::Error),
+    /// The head of the answer did not come in time.
+    #[error("no answer in time")]
+    Late,
 }
 
 /// The body of an answer. Reading it drives its connection, which is kept when all was read, and else closed.
@@ -71,7 +74,13 @@ struct Connection {
     host: Host,
     sender: http1::SendRequest<Content>,
     driver: http1::Connection<Stream, Content>,
+    alarm: Alarm,
 }
+
+/// One timer for all that is waited for on a connection, because setting one for each answer costs more than many answers
+/// do: it is moved only when it rings, or would ring too late.
+#[derive(Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
 
 #[derive(Clone, PartialEq, Eq)]
 struct Host(Scheme, Authority);
@@ -97,12 +106,17 @@ impl Pool {
         }
     }
 
-    /// Sends a request whose URI is absolute, and returns the answer once its head is here. A kept connection that turns out
-    /// to be closed before anything was sent is replaced.
+    /// Sends a request whose URI is absolute, and returns the answer once its head is here, within `patience`. A kept
+    /// connection that turns out to be closed before anything was sent is replaced.
     ///
     /// # Errors
     /// [`Failure`]: of a request that was sent nobody knows what became of it.
-    pub async fn send(&self, mut request: Request<Content>) -> Result<Response<Arriving>, Failure> {
+    pub async fn send(
+        &self,
+        mut request: Request<Content>,
+        patience: Duration,
+    ) -> Result<Response<Arriving>, Failure> {
+        let deadline = Instant::now() + patience;
         let to = std::mem::take(request.uri_mut());
         let host = address(&mut request, &to).ok_or_else(|| Failure::Connect("not a web address".into()))?;
         loop {
@@ -110,11 +124,16 @@ impl Pool {
             let fresh = kept.is_none();
             let connection = match kept {
                 Some(connection) => connection,
-                None => Box::pin(self.connect(to.clone(), host.clone())).await?,
+                None => {
+                    let connecting = Box::pin(self.connect(to.clone(), host.clone()));
+                    let connected = tokio::time::timeout_at(deadline, connecting).await;
+                    connected.unwrap_or(Err(Failure::Late))?
+                }
             };
-            match self.exchange(connection, request).await {
-                Ok(answer) => return Ok(answer),
-                Err(mut failed) => match failed.take_message() {
+            match self.exchange(connection, request, deadline).await {
+                None => return Err(Failure::Late),
+                Some(Ok(answer)) => return Ok(answer),
+                Some(Err(mut failed)) => match failed.take_message() {
                     Some(unsent) if !fresh => request = unsent,
                     _ => return Err(Failure::Exchange(failed.into_error())),
                 },
@@ -131,28 +150,39 @@ impl Pool {
         let stream = connecting.await.map_err(Failure::Connect)?;
         let made = self.builder.handshake(stream).await;
         let (sender, driver) = made.map_err(Failure::Exchange)?;
-        Ok(Box::new(Connection { host, sender, driver }))
+        Ok(Box::new(Connection {
+            host,
+            sender,
+            driver,
+            alarm: Alarm::default(),
+        }))
     }
 
+    /// The answer; `None` where it did not come in time.
     async fn exchange(
         &self,
         mut connection: Box<Connection>,
         request: Request<Content>,
-    ) -> Result<Response<Arriving>, TrySendError<Request<Content>>> {
+        deadline: Instant,
+    ) -> Option<Result<Response<Arriving>, TrySendError<Request<Content>>>> {
         let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
         let mut connection = Some(connection);
         let answered = std::future::poll_fn(|cx| {
             // How it ended is told with the answer.
             run(&mut connection, cx);
-            answer.as_mut().poll(cx)
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Some(answer));
+            }
+            ring(&mut connection, cx, deadline).map(|()| None)
         });
         let answer = answered.await?;
-        Ok(answer.map(|body| Arriving {
+        let arriving = |body: Incoming| Arriving {
             ended: body.is_end_stream(),
             body,
             connection,
             shelf: Arc::clone(&self.shelf),
-        }))
+        };
+        Some(answer.map(|answer| answer.map(arriving)))
     }
 }
 
@@ -240,6 +270,40 @@ fn run(connection: &mut Option<Box<Connection>>, cx: &mut Context<'_>) {
     {
         // With it goes a request that it had not begun with: its sender gets it back.
         *connection = None;
+    }
+}
+
+/// Rings at a time; at once where there is no connection to wait for.
+fn ring(connection: &mut Option<Box<Connection>>, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+    match connection {
+        Some(open) => open.alarm.poll(cx, at),
+        None => Poll::Ready(()),
+    }
+}
+
+impl Alarm {
+    fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        let timer = self
+            .0
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        if timer.deadline() > at {
+            timer.as_mut().reset(at);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            // It was set for an earlier wait.
+            if Instant::now() >= at {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(at);
+        }
+    }
+}
+
+impl Arriving {
+    /// Ready at a time: for who waits for the next frame until then.
+    pub fn poll_late(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        ring(&mut self.connection, cx, at)
     }
 }
 

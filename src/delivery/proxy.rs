@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use http::header::HeaderValue;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::budget::Meter;
 use super::pool::Arriving;
@@ -42,8 +42,6 @@ pub struct Transfer {
     /// Resumptions since the stream last got on, and where it stood at the latest.
     resumes: u32,
     resumed_at: u64,
-    /// Made when a byte is waited for the first time, and moved only when it fires.
-    timer: Option<Pin<Box<Sleep>>>,
     waiting_since: Option<Instant>,
     /// When it could not be opened again at first, with no byte since.
     down: Outage,
@@ -89,7 +87,6 @@ impl Transfer {
             },
             resumes: 0,
             resumed_at: opened.start,
-            timer: None,
             waiting_since: None,
             down: Outage::default(),
             meter,
@@ -120,17 +117,10 @@ impl Transfer {
     /// Ready when no byte has come for too long.
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        let deadline = since + self.source.limits.stall;
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            // It was set for an earlier wait.
-            if Instant::now() >= deadline {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
+        let deadline = since + self.source.from.limits.stall;
+        match &mut self.state {
+            State::Streaming(body) => body.poll_late(cx, deadline),
+            State::Opening(_) | State::Done => Poll::Pending,
         }
     }
 
@@ -139,10 +129,9 @@ impl Transfer {
     /// # Errors
     /// When that was tried too often without getting on, unless it is borne.
     fn resume(&mut self, why: &str, at_least: Duration, borne: bool) -> io::Result<()> {
-        let limits = self.source.limits;
-        tracing::debug!(mount = %self.source.mount, at = self.next, resumes = self.resumes, "a download broke: {why}");
+        let limits = self.source.from.limits;
+        tracing::debug!(mount = %self.source.from.mount, at = self.next, resumes = self.resumes, "a download broke: {why}");
         self.waiting_since = None;
-        self.timer = None;
         if self.resumes >= limits.resumes && !borne {
             return Err(self.give_up(Error::new(
                 ErrorKind::Unreachable,
@@ -151,7 +140,7 @@ impl Transfer {
         }
         let pause = limits.pause_before(self.resumes, at_least);
         self.resumes = self.resumes.saturating_add(1);
-        self.source.counts.resumes.inc();
+        self.source.from.counts.resumes.inc();
         self.resumed_at = self.next;
         let source = Arc::clone(&self.source);
         let want = Want {
@@ -185,7 +174,7 @@ impl Transfer {
                 Ok(())
             }
             Err(Refused::Failed(error)) => {
-                let borne = error.retry() != Retry::Never && self.down.bears(&self.source.limits);
+                let borne = error.retry() != Retry::Never && self.down.bears(&self.source.from.limits);
                 match error.retry() {
                     Retry::Soon => self.resume(error.sentence(), Duration::ZERO, borne),
                     Retry::After(pause) if borne || pause <= LONGEST_ASKED => {
@@ -200,7 +189,7 @@ impl Transfer {
 
     fn give_up(&mut self, error: Error) -> io::Error {
         self.state = State::Done;
-        give_up(&self.source.mount, self.next, self.end, error)
+        give_up(&self.source.from.mount, self.next, self.end, error)
     }
 }
 

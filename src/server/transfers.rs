@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,14 +17,14 @@ use crate::tree::TreePath;
 /// The rate is that of the last span of this length.
 const SPAN: Duration = Duration::from_secs(2);
 
+/// Tables of transfers, so that those who begin at the same moment seldom wait for each other.
+const TABLES: usize = 8;
+
 /// All that run. Their number is that of the running requests.
 #[derive(Debug, Default)]
-pub(super) struct Transfers(Mutex<Table>);
-
-#[derive(Debug, Default)]
-struct Table {
-    last: u64,
-    running: BTreeMap<u64, Arc<Transfer>>,
+pub(super) struct Transfers {
+    last: AtomicU64,
+    tables: [Mutex<BTreeMap<u64, Arc<Transfer>>>; TABLES],
 }
 
 /// One transfer.
@@ -66,7 +67,7 @@ pub(super) struct Carried<B> {
     transfer: Arc<Transfer>,
     key: u64,
     of: Arc<Transfers>,
-    /// The connection that it comes on.
+    /// The connection of one that comes from the client.
     from: Option<Arc<Guest>>,
 }
 
@@ -93,11 +94,8 @@ impl Transfers {
                 rate: None,
             }),
         });
-        let mut table = lock(&self.0);
-        table.last += 1;
-        let key = table.last;
-        table.running.insert(key, transfer.clone());
-        drop(table);
+        let key = self.last.fetch_add(1, Ordering::Relaxed);
+        lock(self.table(key)).insert(key, transfer.clone());
         Carried {
             body,
             transfer,
@@ -107,15 +105,26 @@ impl Transfers {
         }
     }
 
+    fn table(&self, key: u64) -> &Mutex<BTreeMap<u64, Arc<Transfer>>> {
+        &self.tables[(key % TABLES as u64) as usize]
+    }
+
     /// Those below a path, the oldest first, `most` at the most; and how many there are.
     pub(super) fn running(&self, below: &TreePath, most: usize) -> (Vec<Running>, usize) {
-        let all: Vec<_> = lock(&self.0).running.values().cloned().collect();
-        let seen: Vec<_> = all
-            .iter()
-            .filter(|transfer| transfer.path.below(below).is_some())
-            .collect();
+        let mut all = Vec::new();
+        for table in &self.tables {
+            let below = |(_, transfer): &(&u64, &Arc<Transfer>)| transfer.path.below(below).is_some();
+            let table = lock(table);
+            all.extend(
+                table
+                    .iter()
+                    .filter(below)
+                    .map(|(key, transfer)| (*key, transfer.clone())),
+            );
+        }
+        all.sort_unstable_by_key(|(key, _)| *key);
         let now = Instant::now();
-        let told = seen.iter().take(most).map(|transfer| {
+        let told = all.iter().take(most).map(|(_, transfer)| {
             let moved = lock(&transfer.moved);
             Running {
                 path: transfer.path.clone(),
@@ -126,7 +135,7 @@ impl Transfers {
                 rate: moved.rate(now),
             }
         });
-        (told.collect(), seen.len())
+        (told.collect(), all.len())
     }
 }
 
@@ -156,7 +165,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl<B> Drop for Carried<B> {
     fn drop(&mut self) {
-        lock(&self.of.0).running.remove(&self.key);
+        lock(self.of.table(self.key)).remove(&self.key);
     }
 }
 

@@ -5,7 +5,7 @@ use proptest::strategy::Strategy as _;
 
 use super::*;
 use crate::delivery::proxy::Transfer;
-use crate::delivery::upstream::Source;
+use crate::delivery::upstream::{Source, Supply};
 
 #[tokio::test]
 async fn a_stream_that_breaks_goes_on_at_the_byte_where_it_broke() {
@@ -70,9 +70,8 @@ async fn a_file_that_changes_under_a_download_is_never_mixed() {
     for (before, now, same) in [("\"a\"", "\"a\"", true), ("\"a\"", "\"b\"", false)] {
         let world = World::new(MIB, [Act::Cut(7), Act::Tagged(now)]).await;
         let cdn = &world.engine.experience.cdns.of(None).unwrap();
-        let source = Arc::new(Source {
+        let from = Arc::new(Supply {
             links: Arc::clone(&world.links) as Arc<dyn Links>,
-            lane: cdn.lane(),
             cdn: Arc::clone(cdn),
             referers: Arc::clone(&world.engine.experience.referers),
             mount: String::new(),
@@ -80,6 +79,8 @@ async fn a_file_that_changes_under_a_download_is_never_mixed() {
             limits: LIMITS,
             counts: Arc::default(),
         });
+        let lane = cdn.lane();
+        let source = Arc::new(Source { lane, from });
         let mut opened = source
             .open(Want {
                 size: Some(MIB as u64),
