@@ -7,6 +7,15 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Bytes of free memory that glibc keeps at the end of a heap, halved.
+#[cfg(target_env = "gnu")]
+const KEPT: usize = 2 << 20;
+
 fn main() -> ExitCode {
+    // glibc gives the end of a heap back to the system as soon as 128 KiB of it are free, which a buffer of a stream is:
+    // each of them would be new pages. It keeps twice the size of the largest block that was freed (mallopt(3),
+    // M_MMAP_THRESHOLD).
+    #[cfg(target_env = "gnu")]
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(KEPT)));
     dav123::cli::run()
 }

@@ -7,6 +7,7 @@
 use std::time::SystemTime;
 
 use http::header::{HeaderMap, IF_RANGE, RANGE};
+use itoa::Buffer;
 
 use super::precondition::{date, seconds};
 
@@ -34,7 +35,9 @@ impl ByteRange {
 
     /// The value of `Content-Range` for a file of this size.
     pub fn content_range(self, size: u64) -> String {
-        format!("bytes {}-{}/{size}", self.first, self.last)
+        let (mut first, mut last, mut of) = (Buffer::new(), Buffer::new(), Buffer::new());
+        let (first, last) = (first.format(self.first), last.format(self.last));
+        ["bytes ", first, "-", last, "/", of.format(size)].concat()
     }
 }
 
@@ -69,7 +72,10 @@ impl Spec {
     pub fn header(self) -> String {
         match self {
             Self::From(first, None) => format!("bytes={first}-"),
-            Self::From(first, Some(last)) => format!("bytes={first}-{last}"),
+            Self::From(first, Some(last)) => {
+                let (mut from, mut to) = (Buffer::new(), Buffer::new());
+                ["bytes=", from.format(first), "-", to.format(last)].concat()
+            }
             Self::Suffix(n) => format!("bytes=-{n}"),
         }
     }

@@ -76,7 +76,7 @@ pub fn found(url: &str, until: SystemTime, now: SystemTime) -> Result<Response<B
     headers.insert(LOCATION, location);
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    let control = format!("private, max-age={}", keep.as_secs());
+    let control = ["private, max-age=", itoa::Buffer::new().format(keep.as_secs())].concat();
     let expires = now.checked_add(keep).filter(|&time| in_calendar(time));
     let expires = expires.map(httpdate::fmt_http_date);
     for (name, value) in [(CACHE_CONTROL, Some(control)), (EXPIRES, expires)] {

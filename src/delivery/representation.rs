@@ -62,7 +62,7 @@ impl<'a> Representation<'a> {
     pub fn whole(&self, size: Option<u64>, body: Body) -> Response<Body> {
         let mut response = self.head(StatusCode::OK, body);
         if let Some(size) = size {
-            put(&mut response, CONTENT_LENGTH, size.to_string());
+            response.headers_mut().insert(CONTENT_LENGTH, size.into());
         }
         response
     }
@@ -70,7 +70,9 @@ impl<'a> Representation<'a> {
     /// 206 for a part of a file of `size` bytes.
     pub fn part(&self, range: ByteRange, size: u64, body: Body) -> Response<Body> {
         let mut response = self.head(StatusCode::PARTIAL_CONTENT, body);
-        put(&mut response, CONTENT_LENGTH, range.length().to_string());
+        response
+            .headers_mut()
+            .insert(CONTENT_LENGTH, range.length().into());
         put(&mut response, CONTENT_RANGE, range.content_range(size));
         response
     }
@@ -80,7 +82,7 @@ impl<'a> Representation<'a> {
         let (media_type, length) = (body.media_type(), body.length());
         let mut response = self.head(StatusCode::PARTIAL_CONTENT, Body::stream(body));
         put(&mut response, CONTENT_TYPE, media_type);
-        put(&mut response, CONTENT_LENGTH, length.to_string());
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
         response
     }
 
