@@ -64,7 +64,7 @@ pub struct Metrics {
     pub requests: Family<Answered, Counter>,
     /// `dav123_sent_bytes_total`: body bytes sent to clients.
     pub sent: Counter,
-    /// `dav123_requests_running`: requests whose answer has not ended.
+    /// `dav123_requests_running`: requests whose answer has not ended, when that is asked.
     pub running: Gauge,
     /// `dav123_wrong_sign_ins_total`: wrong names or passwords.
     pub wrong_sign_ins: Counter,

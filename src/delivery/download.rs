@@ -24,7 +24,7 @@ use crate::tree::Mount;
 
 /// Opens streams of one file at the CDN.
 pub struct Opener {
-    from: Arc<Supply>,
+    supply: Arc<Supply>,
     /// Connections for one stream, and bytes held for it.
     connections: usize,
     window: u64,
@@ -54,18 +54,18 @@ impl Opener {
     /// See [`Source::open`].
     pub async fn open(&self, mut want: Want) -> Result<Stream, Refused> {
         let several = self.plan(&want).and_then(|(plan, range)| {
-            let lane = self.from.cdn.several(plan.window())?;
+            let lane = self.supply.cdn.several(plan.window())?;
             Some((plan, range, lane))
         });
         let (plan, lane) = match several {
             Some((plan, range, lane)) => (Some((plan, range)), lane),
-            None => (None, self.from.cdn.lane()),
+            None => (None, self.supply.cdn.lane()),
         };
         if let Some((plan, range)) = plan {
             // The first range is short, so that the others begin soon.
-            let last = range.first + self.from.limits.part - 1;
+            let last = range.first + self.supply.limits.part - 1;
             want.spec = Some(Spec::From(range.first, Some(last.min(range.last))));
-            tracing::debug!(mount = %self.from.mount, connections = plan.connections(), "a download over several connections");
+            tracing::debug!(mount = %self.supply.mount, connections = plan.connections(), "a download over several connections");
         }
         let source = self.source(lane);
         let mut opened = source.open(want).await?;
@@ -104,16 +104,16 @@ impl Opener {
                 Err(Refused::Failed(error)) => error,
                 opened => return opened,
             };
-            if error.retry() == Retry::Never || !outage.bears(&self.from.limits) {
+            if error.retry() == Retry::Never || !outage.bears(&self.supply.limits) {
                 return Err(Refused::Failed(error));
             }
-            tracing::debug!(mount = %self.from.mount, "a download waits: {error}");
+            tracing::debug!(mount = %self.supply.mount, "a download waits: {error}");
             tries += 1;
             let asked = match error.retry() {
                 Retry::After(pause) => pause.min(LONGEST_ASKED),
                 _ => Duration::ZERO,
             };
-            tokio::time::sleep(self.from.limits.pause_before(tries, asked)).await;
+            tokio::time::sleep(self.supply.limits.pause_before(tries, asked)).await;
         }
     }
 
@@ -124,7 +124,7 @@ impl Opener {
 
     /// The end of an answer at byte `at` instead of `end`.
     pub fn give_up(&self, at: u64, end: u64, error: Error) -> io::Error {
-        give_up(&self.from.mount, at, end, error)
+        give_up(&self.supply.mount, at, end, error)
     }
 
     /// Counts bytes for the mount's budget.
@@ -134,12 +134,12 @@ impl Opener {
 
     /// How long one answer may wait for what other downloads bring.
     pub fn patience(&self) -> Duration {
-        self.from.limits.follow
+        self.supply.limits.follow
     }
 
     fn source(&self, lane: Lane) -> Source {
-        let from = Arc::clone(&self.from);
-        Source { lane, from }
+        let supply = Arc::clone(&self.supply);
+        Source { lane, supply }
     }
 
     /// How several connections share the bytes that are wanted; `None` where one will do.
@@ -148,7 +148,7 @@ impl Opener {
         let plan = Plan::of(
             self.connections,
             self.window,
-            self.from.limits.part,
+            self.supply.limits.part,
             range.length(),
         )?;
         Some((plan, range))
@@ -164,7 +164,7 @@ impl Engine {
         account: Option<Arc<Account>>,
     ) -> Result<Arc<Opener>, Error> {
         let delivery = &mount.settings.delivery;
-        let from = Supply {
+        let supply = Supply {
             cdn: self.experience.cdns.of(delivery.outbound.as_ref())?,
             links,
             referers: Arc::clone(&self.experience.referers),
@@ -174,7 +174,7 @@ impl Engine {
             counts: Arc::clone(self.tally.of(mount)),
         };
         Ok(Arc::new(Opener {
-            from: Arc::new(from),
+            supply: Arc::new(supply),
             connections: delivery.proxy_connections,
             window: delivery.proxy_window,
             account,

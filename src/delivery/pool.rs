@@ -273,7 +273,7 @@ fn run(connection: &mut Option<Box<Connection>>, cx: &mut Context<'_>) {
     }
 }
 
-/// Rings at a time; at once where there is no connection to wait for.
+/// Rings at a time; at once where there is no connection to wait for, which never is: with it goes what it was to bring.
 fn ring(connection: &mut Option<Box<Connection>>, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
     match connection {
         Some(open) => open.alarm.poll(cx, at),

@@ -117,7 +117,7 @@ impl Transfer {
     /// Ready when no byte has come for too long.
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        let deadline = since + self.source.from.limits.stall;
+        let deadline = since + self.source.supply.limits.stall;
         match &mut self.state {
             State::Streaming(body) => body.poll_late(cx, deadline),
             State::Opening(_) | State::Done => Poll::Pending,
@@ -129,8 +129,8 @@ impl Transfer {
     /// # Errors
     /// When that was tried too often without getting on, unless it is borne.
     fn resume(&mut self, why: &str, at_least: Duration, borne: bool) -> io::Result<()> {
-        let limits = self.source.from.limits;
-        tracing::debug!(mount = %self.source.from.mount, at = self.next, resumes = self.resumes, "a download broke: {why}");
+        let limits = self.source.supply.limits;
+        tracing::debug!(mount = %self.source.supply.mount, at = self.next, resumes = self.resumes, "a download broke: {why}");
         self.waiting_since = None;
         if self.resumes >= limits.resumes && !borne {
             return Err(self.give_up(Error::new(
@@ -140,7 +140,7 @@ impl Transfer {
         }
         let pause = limits.pause_before(self.resumes, at_least);
         self.resumes = self.resumes.saturating_add(1);
-        self.source.from.counts.resumes.inc();
+        self.source.supply.counts.resumes.inc();
         self.resumed_at = self.next;
         let source = Arc::clone(&self.source);
         let want = Want {
@@ -174,7 +174,7 @@ impl Transfer {
                 Ok(())
             }
             Err(Refused::Failed(error)) => {
-                let borne = error.retry() != Retry::Never && self.down.bears(&self.source.from.limits);
+                let borne = error.retry() != Retry::Never && self.down.bears(&self.source.supply.limits);
                 match error.retry() {
                     Retry::Soon => self.resume(error.sentence(), Duration::ZERO, borne),
                     Retry::After(pause) if borne || pause <= LONGEST_ASKED => {
@@ -189,7 +189,7 @@ impl Transfer {
 
     fn give_up(&mut self, error: Error) -> io::Error {
         self.state = State::Done;
-        give_up(&self.source.from.mount, self.next, self.end, error)
+        give_up(&self.source.supply.mount, self.next, self.end, error)
     }
 }
 

@@ -103,7 +103,7 @@ pub struct Source {
     /// Which of the clients.
     pub lane: Lane,
     /// The rest, which all transfers of an answer have in common.
-    pub from: Arc<Supply>,
+    pub supply: Arc<Supply>,
 }
 
 /// Where the bytes of one file come from.
@@ -193,9 +193,9 @@ impl Source {
         let range = want.spec.map(Spec::header);
         let mut link = match &want.link {
             Some(link) => Arc::clone(link),
-            None => match self.from.links.at_hand(Duration::ZERO) {
+            None => match self.supply.links.at_hand(Duration::ZERO) {
                 Some(link) => link,
-                None => Arc::clone(&self.from.links).link(LinkWish::default()).await?,
+                None => Arc::clone(&self.supply.links).link(LinkWish::default()).await?,
             },
         };
         let (mut renewed, mut tried_again) = (false, false);
@@ -209,18 +209,18 @@ impl Source {
                     tried_again = true;
                     // A kept connection that the CDN had closed is no reason to wait.
                     if error.kind() != ErrorKind::Unreachable {
-                        tokio::time::sleep(self.from.limits.pause).await;
+                        tokio::time::sleep(self.supply.limits.pause).await;
                     }
                     continue;
                 }
                 Verdict::WrongReferer => "it demands another Referer".to_owned(),
                 Verdict::DeadLink(why) => why,
             };
-            self.from.referers.refused(&self.from.mount, &link);
-            self.from.counts.refusals.inc();
-            tracing::debug!(mount = %self.from.mount, link = %link.loggable(), renewed, "the CDN refused a link: {why}");
-            let rests = match self.from.referers.rests(&link) {
-                None if renewed => Some(self.from.referers.refused_fresh(&link)),
+            self.supply.referers.refused(&self.supply.mount, &link);
+            self.supply.counts.refusals.inc();
+            tracing::debug!(mount = %self.supply.mount, link = %link.loggable(), renewed, "the CDN refused a link: {why}");
+            let rests = match self.supply.referers.rests(&link) {
+                None if renewed => Some(self.supply.referers.refused_fresh(&link)),
                 rests => rests,
             };
             if let Some(pause) = rests {
@@ -236,21 +236,21 @@ impl Source {
                 refused: Some(link),
                 ..LinkWish::default()
             };
-            link = Arc::clone(&self.from.links).link(wish).await?;
+            link = Arc::clone(&self.supply.links).link(wish).await?;
         }
     }
 
     async fn try_link(&self, link: &Link, range: Option<&str>, want: &Want) -> Verdict {
         let mut last = Verdict::WrongReferer;
-        for referer in self.from.referers.order(link) {
+        for referer in self.supply.referers.order(link) {
             let ask = Ask {
                 url: link.expose(),
                 range,
                 referer,
                 headers: &link.headers,
             };
-            let verdict = match self.from.cdn.get(&self.lane, ask).await {
-                Ok(response) => judge(response, want, &self.from.media_type).await,
+            let verdict = match self.supply.cdn.get(&self.lane, ask).await {
+                Ok(response) => judge(response, want, &self.supply.media_type).await,
                 Err(error) if error.kind() == ErrorKind::Unreachable => Verdict::Ill(error),
                 Err(error) => Verdict::Wrong(error),
             };
@@ -260,7 +260,7 @@ impl Source {
                 Verdict::Wrong(ref error) if error.kind() == ErrorKind::Nonsense => last = verdict,
                 verdict => {
                     if matches!(verdict, Verdict::Opened(_)) {
-                        self.from.referers.note(link, referer);
+                        self.supply.referers.note(link, referer);
                     }
                     return verdict;
                 }

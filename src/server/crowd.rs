@@ -3,7 +3,7 @@
 //! has asked for something, one whose client has neither sent nor taken a byte for a while.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ struct Member {
 struct State {
     /// Requests whose answers have not ended.
     running: AtomicUsize,
+    /// Bytes of an answer wait for the client.
+    owes: AtomicBool,
     /// When it came, or a byte of a request or an answer last moved: milliseconds since the crowd's begin.
     moved: AtomicU64,
 }
@@ -79,13 +81,13 @@ impl Crowd {
     }
 
     /// A place for a new connection; `None` where each of the others is at work.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
+    pub(super) fn enter(self: &Arc<Self>) -> Option<Arc<Place>> {
         let mut table = self.lock();
         if table.members.len() >= self.bound {
             let now = self.now();
             let rank = |member: &Member| {
-                let State { running, moved } = &*member.state;
-                (running.load(Ordering::Relaxed) > 0, moved.load(Ordering::Relaxed))
+                let state = &member.state;
+                (state.works(), state.moved.load(Ordering::Relaxed))
             };
             let may_go = |member: &Member| match rank(member) {
                 (true, moved) => now.saturating_sub(moved) >= milliseconds(STALLED),
@@ -113,12 +115,12 @@ impl Crowd {
                 state: Arc::clone(&state),
             },
         );
-        Some(Place {
+        Some(Arc::new(Place {
             crowd: Arc::clone(self),
             id,
             state,
             cut,
-        })
+        }))
     }
 
     /// Milliseconds since the begin.
@@ -147,7 +149,7 @@ impl Place {
     /// A request ends now.
     pub(super) fn end(&self, now: Instant) {
         self.moved(now);
-        self.state.running.fetch_sub(1, Ordering::Relaxed);
+        self.state.running.fetch_sub(1, Ordering::Release);
     }
 
     /// Requests that run on all connections.
@@ -158,21 +160,34 @@ impl Place {
         i64::try_from(all).unwrap_or(i64::MAX)
     }
 
-    /// Returns when nothing has been asked for `patience`.
+    /// Whether bytes of an answer wait, from now on, for the client to take them.
+    pub(super) fn owes(&self, owes: bool, now: Instant) {
+        self.moved(now);
+        self.state.owes.store(owes, Ordering::Relaxed);
+    }
+
+    /// Returns when nothing has run for `patience`: no request, and no answer that the client has yet to take.
     pub(super) async fn idle(&self, patience: Duration) {
         loop {
-            let idle = match self.state.running.load(Ordering::Relaxed) {
-                0 => self
+            let idle = match self.state.works() {
+                true => 0,
+                false => self
                     .crowd
                     .now()
                     .saturating_sub(self.state.moved.load(Ordering::Relaxed)),
-                _ => 0,
             };
             match patience.checked_sub(Duration::from_millis(idle)) {
                 None | Some(Duration::ZERO) => return,
                 Some(left) => tokio::time::sleep(left).await,
             }
         }
+    }
+}
+
+impl State {
+    /// Whether something runs.
+    fn works(&self) -> bool {
+        self.running.load(Ordering::Acquire) > 0 || self.owes.load(Ordering::Relaxed)
     }
 }
 

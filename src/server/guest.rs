@@ -28,7 +28,7 @@ const REMEMBERED: Duration = Duration::from_secs(30);
 pub(super) struct Guest {
     service: Arc<Service>,
     pub(super) peer: Peer,
-    pub(super) place: Place,
+    pub(super) place: Arc<Place>,
     signed_in: Mutex<Option<SignedIn>>,
     /// What was answered last, and its counter: mostly the next one's too.
     counted: Mutex<Option<(Answered, Counter)>>,
@@ -43,7 +43,7 @@ struct SignedIn {
 }
 
 impl Guest {
-    pub(super) fn new(service: Arc<Service>, peer: Peer, place: Place) -> Arc<Self> {
+    pub(super) fn new(service: Arc<Service>, peer: Peer, place: Arc<Place>) -> Arc<Self> {
         Arc::new(Self {
             service,
             peer,

@@ -7,19 +7,25 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::crowd::Crowd;
+use super::crowd::{Crowd, Place};
 use super::guest::Guest;
+use super::owed::Owed;
 use super::service::{Peer, Service};
 use super::tls::Certificate;
 
@@ -147,6 +153,7 @@ impl Listener {
                         let handshake = tokio::select! {
                             shaken = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)) => shaken,
                             () = guest.place.cut.cancelled() => return,
+                            () = stop.cancelled() => return,
                         };
                         match handshake {
                             Ok(Ok(stream)) => {
@@ -193,11 +200,11 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a connection ends before its client ends it.
 enum End {
-    /// The server stops: its requests are answered yet.
+    /// The server stops: requests that run are still answered.
     Stop,
     /// It makes room for another.
     Cut,
-    /// Nothing is asked.
+    /// Nothing has been asked for a while.
     Idle,
 }
 
@@ -206,35 +213,50 @@ pub(super) async fn connection<S>(stream: S, http2: bool, guest: Arc<Guest>, sto
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (address, place) = (guest.peer.address, guest.place.clone());
+    let answer = move |request| guest.clone().answer(request);
+    if let Err(error) = serve(stream, http2, place, stop, answer).await {
+        // The peer left, or a body that had to break did: neither needs a person.
+        tracing::debug!(%address, %error, "connection ended");
+    }
+}
+
+async fn serve<S, F, R, B>(
+    stream: S,
+    http2: bool,
+    place: Arc<Place>,
+    stop: CancellationToken,
+    answer: F,
+) -> Result<(), BoxError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Fn(Box<Request<Incoming>>) -> R,
+    R: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    // The time for the first head begins now, however long the handshake took.
+    place.moved(Instant::now());
     // These wake the connection when it is to end, and are not looked at each time that it does something.
     let ends = FuturesUnordered::new();
     ends.push(stop.cancelled_owned().map(|()| End::Stop).boxed());
-    ends.push(
-        guest
-            .place
-            .cut
-            .clone()
-            .cancelled_owned()
-            .map(|()| End::Cut)
-            .boxed(),
-    );
+    ends.push(place.cut.clone().cancelled_owned().map(|()| End::Cut).boxed());
     if !http2 {
-        let idle = guest.clone();
+        let place = place.clone();
         ends.push(
-            async move { idle.place.idle(HEAD_TIMEOUT).await }
+            async move { place.idle(HEAD_TIMEOUT).await }
                 .map(|()| End::Idle)
                 .boxed(),
         );
     }
-    let address = guest.peer.address;
-    let io = TokioIo::new(stream);
+    let io = TokioIo::new(Owed::new(stream, place));
     let service = service_fn(move |request| {
         // Boxed, because each step that hands it on would copy it. hyper keeps room for the rest as long as the
         // connection lives, so what is seldom and large is boxed in `service` too.
-        let (guest, request) = (guest.clone(), Box::new(request));
-        async move { Ok::<_, std::convert::Infallible>(guest.answer(request).await) }
+        let answering = answer(Box::new(request));
+        async move { Ok::<_, std::convert::Infallible>(answering.await) }
     });
-    let ended = if http2 {
+    if http2 {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
@@ -247,10 +269,6 @@ where
         let mut builder = http1::Builder::new();
         builder.max_buf_size(BUFFER);
         until(ends, builder.serve_connection(io, service)).await
-    };
-    if let Err(error) = ended {
-        // The peer left, or a body that had to break did: neither needs a person.
-        tracing::debug!(%address, %error, "connection ended");
     }
 }
 
@@ -271,4 +289,59 @@ where
         connection.as_mut().poll(cx).map_err(BoxError::from)
     })
     .await
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use http_body_util::Full;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const ASKED: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    const LARGE: usize = 1 << 20;
+
+    /// A connection on which each answer has so many bytes.
+    fn answering(
+        length: usize,
+    ) -> (
+        tokio::io::DuplexStream,
+        impl Future<Output = Result<(), BoxError>>,
+    ) {
+        let (client, stream) = tokio::io::duplex(1 << 12);
+        let place = Crowd::new().enter().unwrap();
+        let answer = move |_| async move { Response::new(Full::new(Bytes::from(vec![0; length]))) };
+        (
+            client,
+            serve(stream, false, place, CancellationToken::new(), answer),
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_not_cut_whose_client_takes_its_time() {
+        let (mut client, serving) = answering(LARGE);
+        let serving = tokio::spawn(serving);
+        client.write_all(ASKED).await.unwrap();
+        let mut some = [0; 1000];
+        client.read_exact(&mut some).await.unwrap();
+        tokio::time::sleep(HEAD_TIMEOUT * 20).await;
+        let (mut rest, begun) = (Vec::new(), Instant::now());
+        // It ends by itself when nothing else is asked.
+        client.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.len() > LARGE - some.len(), "{}", rest.len());
+        assert_eq!(begun.elapsed().as_secs(), HEAD_TIMEOUT.as_secs());
+        assert!(serving.await.unwrap().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_head_is_waited_for_as_long_as_nothing_at_all() {
+        for sent in [&ASKED[..20], b""] {
+            let (mut client, serving) = answering(1);
+            client.write_all(sent).await.unwrap();
+            let begun = Instant::now();
+            assert!(serving.await.is_err());
+            assert_eq!(begun.elapsed(), HEAD_TIMEOUT);
+        }
+    }
 }

@@ -216,7 +216,9 @@ impl Service {
         };
         line.user(&principal.name);
         if own {
-            self.metrics.running.set(guest.place.running());
+            if path.segments().nth(1) == Some("metrics") {
+                self.metrics.running.set(guest.place.running());
+            }
             return Box::pin(self.own_page(*request, &path, &principal)).await;
         }
         let path = match path.into_below(&self.prefix) {

@@ -61,7 +61,7 @@ struct Kept {
 pub(super) struct Links {
     kept: Arc<Mutex<Table>>,
     /// By wish too, so that who wishes for a long life does not get a call made for a short one.
-    flights: Flights<(Key, Duration), Arc<Link>>,
+    flights: Arc<Flights<(Key, Duration), Arc<Link>>>,
     /// Counts the calls, once it is told where.
     pub(super) calls: OnceLock<Family<OfMount, Counter>>,
     /// How often a link was at hand.
@@ -78,7 +78,7 @@ impl Default for Links {
     fn default() -> Self {
         Self {
             kept: Arc::default(),
-            flights: Flights::while_wanted(),
+            flights: Arc::new(Flights::while_wanted()),
             calls: OnceLock::new(),
             hits: Hits::default(),
         }
@@ -101,8 +101,12 @@ impl Links {
                 at_least: wished,
                 refused: None,
             };
-            // A failure is not told: the link is good yet, and asked for again when it is not.
-            tokio::spawn(in_background(self.ask(mount, file, key, wish)));
+            // A failure is not told: the link is good yet, and asked for again when it is not. Who needs one before this one
+            // is here waits for it.
+            let (flights, asking) = (self.flights.clone(), self.ask(mount, file, key.clone(), wish));
+            tokio::spawn(in_background(async move {
+                let _ = flights.join((key, wished), || None, || asking).await;
+            }));
         }
         Some(link)
     }
@@ -137,12 +141,13 @@ impl Links {
         key: Key,
         wish: LinkWish,
     ) -> impl Future<Output = Result<Arc<Link>, Error>> + Send + 'static {
-        if let Some(calls) = self.calls.get() {
-            let mount = mount.settings.path.clone();
-            calls.get_or_create(&OfMount { mount }).inc();
-        }
+        let calls = self.calls.get().cloned();
         let (mount, file, kept) = (mount.clone(), file.clone(), self.kept.clone());
         async move {
+            if let Some(calls) = calls {
+                let mount = mount.settings.path.clone();
+                calls.get_or_create(&OfMount { mount }).inc();
+            }
             let wished = wish.at_least;
             let link = Arc::new(mount.drive.link(&file, wish).await?);
             lock(&kept).keep(key, link.clone(), wished);
@@ -181,6 +186,13 @@ impl Table {
         let margin = MARGIN.min(life / 5);
         let usable_until = link.until - margin;
         if usable_until <= now {
+            return;
+        }
+        // What a longer wish has brought meanwhile stays.
+        if let Some(old) = self.links.get(&key)
+            && old.wished > wished
+            && old.link.until >= link.until
+        {
             return;
         }
         // Not again where 123pan gave the same link, or one that hardly lives longer.

@@ -137,6 +137,7 @@ impl Listings {
     /// The listing of a folder: kept, growing, or begun now.
     pub(super) async fn open(&self, key: Key, drive: &Arc<dyn Drive>) -> Source {
         if let Some(kept) = self.at_hand(key) {
+            self.hits.count(true);
             return Source::Kept(kept);
         }
         self.look_on_the_shelf(key).await;
@@ -157,8 +158,6 @@ impl Listings {
         let kept = slot.fresh(Instant::now())?.clone();
         slot.used = clock;
         state.clock = clock;
-        drop(state);
-        self.hits.count(true);
         Some(kept)
     }
 

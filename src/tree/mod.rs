@@ -242,7 +242,9 @@ impl Tree {
             return None;
         }
         let listing = self.listings.at_hand((mount.store, folder))?;
-        listing.find_composed(name).map(take)
+        let found = listing.find(name).map(take)?;
+        self.listings.hits.count(true);
+        Some(found)
     }
 
     async fn find(&self, mount: &Arc<Mount>, folder: Id, name: &str) -> Result<Option<Entry>, Error> {

@@ -69,6 +69,26 @@ async fn an_idle_server_ends_at_once() {
     assert_eq!(world.server.wait(Duration::from_secs(5)), Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_says_nothing_by_tls_holds_no_server_up() {
+    let mut world = tls().await;
+    let address = world
+        .server
+        .url
+        .trim_start_matches("https://")
+        .trim_end_matches('/');
+    let silent = std::net::TcpStream::connect(address).unwrap();
+    // Accepted before this one is.
+    trusting(false)
+        .get(world.url("/.dav123/health"))
+        .send()
+        .await
+        .unwrap();
+    world.server.signal("TERM");
+    assert_eq!(world.server.wait(Duration::from_secs(5)), Some(0));
+    drop(silent);
+}
+
 #[test]
 fn serve_prints_one_line_for_each_listener_with_the_port_really_bound() {
     let dir = tempfile::TempDir::new().unwrap();

@@ -110,13 +110,13 @@ impl Lane {
     /// Opens its stream again where it broke, after a pause of `at_least` this much; false when that was tried
     /// too often without getting on, and is not borne.
     pub fn resume(&mut self, source: &Arc<Source>, size: u64, at_least: Duration, borne: bool) -> bool {
-        let limits = source.from.limits;
+        let limits = source.supply.limits;
         if self.resumes >= limits.resumes && !borne {
             return false;
         }
         let pause = limits.pause_before(self.resumes, at_least);
         self.resumes = self.resumes.saturating_add(1);
-        source.from.counts.resumes.inc();
+        source.supply.counts.resumes.inc();
         self.resumed_at = self.at;
         self.open(source, size, pause);
         true

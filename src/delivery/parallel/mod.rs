@@ -139,7 +139,7 @@ impl Parallel {
             let from = std::mem::replace(&mut self.front, until);
             return Some((from, until));
         }
-        if !waiting || self.takeovers >= self.source.from.limits.resumes {
+        if !waiting || self.takeovers >= self.source.supply.limits.resumes {
             return None;
         }
         let now = Instant::now();
@@ -147,7 +147,7 @@ impl Parallel {
             Some(idle) => self.lanes[idle].pace(now),
             None => 0.0,
         };
-        let slow = self.source.from.limits.slow;
+        let slow = self.source.supply.limits.slow;
         let (victim, at) = self
             .lanes
             .iter()
@@ -161,7 +161,7 @@ impl Parallel {
             .max_by(|(_, _, a), (_, _, b)| a.total_cmp(b))
             .map(|(n, at, _)| (n, at))?;
         let until = self.lanes[victim].until;
-        tracing::debug!(mount = %self.source.from.mount, at, until, "a connection takes over from a slow one");
+        tracing::debug!(mount = %self.source.supply.mount, at, until, "a connection takes over from a slow one");
         self.lanes[victim].cut(at);
         self.takeovers += 1;
         self.taken_at = self.next;
@@ -234,7 +234,7 @@ impl Parallel {
                 // The last connection bears an outage.
                 let last = self.lanes.len() == 1;
                 let borne =
-                    last && error.retry() != Retry::Never && self.down.bears(&self.source.from.limits);
+                    last && error.retry() != Retry::Never && self.down.bears(&self.source.supply.limits);
                 match error.retry() {
                     Retry::Soon => self.resume(index, error.sentence(), Duration::ZERO, borne),
                     Retry::After(pause) if last && (borne || pause <= LONGEST_ASKED) => {
@@ -275,7 +275,7 @@ impl Parallel {
 
     fn resume(&mut self, index: usize, why: &str, at_least: Duration, borne: bool) -> io::Result<bool> {
         let lane = &mut self.lanes[index];
-        tracing::debug!(mount = %self.source.from.mount, at = lane.at, "a connection of a download broke: {why}");
+        tracing::debug!(mount = %self.source.supply.mount, at = lane.at, "a connection of a download broke: {why}");
         if lane.resume(&self.source, self.size, at_least, borne) {
             return Ok(true);
         }
@@ -293,7 +293,7 @@ impl Parallel {
     fn dismiss(&mut self, index: usize, why: &str) {
         self.keep_flushed(index);
         let lane = self.lanes.swap_remove(index);
-        tracing::debug!(mount = %self.source.from.mount, at = lane.at, left = self.lanes.len(), "a connection is given up: {why}");
+        tracing::debug!(mount = %self.source.supply.mount, at = lane.at, left = self.lanes.len(), "a connection is given up: {why}");
         if lane.at < lane.until {
             self.undone.insert(lane.at, lane.until);
         }
@@ -330,7 +330,7 @@ impl Parallel {
 
     /// Ready when it is time to look for slow connections; resumes those that stand still.
     fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let limits = self.source.from.limits;
+        let limits = self.source.supply.limits;
         let tick = limits.slow.min(limits.stall);
         let timer = self
             .timer
@@ -355,7 +355,7 @@ impl Parallel {
         self.lanes.clear();
         self.held.clear();
         self.broken = true;
-        give_up(&self.source.from.mount, self.next, self.end, error)
+        give_up(&self.source.supply.mount, self.next, self.end, error)
     }
 }
 
@@ -367,7 +367,7 @@ impl HttpBody for Parallel {
         let this = self.get_mut();
         if let Some(given) = this.given.take() {
             let now = Instant::now();
-            if now.saturating_duration_since(given) >= this.source.from.limits.slow / 4 {
+            if now.saturating_duration_since(given) >= this.source.supply.limits.slow / 4 {
                 // The client was away, and no connection was read: that says nothing about their pace.
                 this.lanes.iter_mut().for_each(|lane| lane.judge_anew(now));
             }

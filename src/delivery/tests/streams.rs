@@ -70,7 +70,7 @@ async fn a_file_that_changes_under_a_download_is_never_mixed() {
     for (before, now, same) in [("\"a\"", "\"a\"", true), ("\"a\"", "\"b\"", false)] {
         let world = World::new(MIB, [Act::Cut(7), Act::Tagged(now)]).await;
         let cdn = &world.engine.experience.cdns.of(None).unwrap();
-        let from = Arc::new(Supply {
+        let supply = Arc::new(Supply {
             links: Arc::clone(&world.links) as Arc<dyn Links>,
             cdn: Arc::clone(cdn),
             referers: Arc::clone(&world.engine.experience.referers),
@@ -80,7 +80,7 @@ async fn a_file_that_changes_under_a_download_is_never_mixed() {
             counts: Arc::default(),
         });
         let lane = cdn.lane();
-        let source = Arc::new(Source { lane, from });
+        let source = Arc::new(Source { lane, supply });
         let mut opened = source
             .open(Want {
                 size: Some(MIB as u64),

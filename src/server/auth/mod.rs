@@ -477,7 +477,6 @@ fn offered(users: &[Account]) -> Option<Algorithm> {
     )
 }
 
-/// Name and password of a Basic `Authorization` value.
 /// Whether these credentials are of Basic.
 pub fn is_basic(header: &HeaderValue) -> bool {
     std::str::from_utf8(header.as_bytes()).is_ok_and(|header| encoded(header).is_some())
@@ -488,6 +487,7 @@ fn encoded(header: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("basic").then_some(value)
 }
 
+/// Name and password of a Basic `Authorization` value.
 fn basic(header: &str) -> Option<(String, String)> {
     let value = encoded(header)?;
     let decoded = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
