@@ -123,8 +123,19 @@ enum Failure {
     #[error("dav123: {0}")]
     Wrong(String),
     /// Anything else: exit code 1.
-    #[error("dav123: {0:#}")]
+    #[error("dav123: {}", told(.0))]
     Failed(#[from] anyhow::Error),
+}
+
+/// An error and its causes, each said once: many errors tell their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(cause.trim_end_matches('.')) {
+            text = format!("{}: {cause}", text.trim_end_matches('.'));
+        }
+    }
+    text
 }
 
 /// What is wrong with a mount that cannot be opened, one sentence a line.
@@ -244,6 +255,21 @@ mod tests {
             "dav123: mount /links: Line 3 has no URL.\ndav123: mount /links: Line 9 has no URL."
         );
         assert_eq!(failure.code(), 2);
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let io = || std::io::Error::other("the disk is full");
+        let tells = anyhow::Error::new(io()).context("It failed: the disk is full.");
+        assert_eq!(
+            Failure::from(tells).to_string(),
+            "dav123: It failed: the disk is full."
+        );
+        let silent = anyhow::Error::new(io()).context("It failed.");
+        assert_eq!(
+            Failure::from(silent).to_string(),
+            "dav123: It failed: the disk is full"
+        );
     }
 
     #[test]

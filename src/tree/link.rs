@@ -227,3 +227,51 @@ impl Table {
             .retain(|_, kept| kept.link.expose() != refused.expose());
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const KEY: Key = Key {
+        store: 0,
+        id: Id(1),
+        md5: None,
+        size: None,
+    };
+
+    fn link(life: u64) -> Arc<Link> {
+        Arc::new(Link {
+            url: format!("https://cdn/{life}").into(),
+            until: SystemTime::now() + Duration::from_secs(life),
+            referers: Vec::new(),
+            headers: Vec::new(),
+            open_to_all: false,
+        })
+    }
+
+    #[test]
+    fn a_link_is_renewed_once_unless_the_new_one_lives_longer() {
+        let mut table = Table::default();
+        let (first, longer) = (link(3600), link(7200));
+        table.keep(KEY, first.clone(), Duration::ZERO);
+        let kept = table.links.get_mut(&KEY).unwrap();
+        assert_eq!(kept.due, Some(first.until - 2 * MARGIN));
+        kept.due = Some(SystemTime::now());
+        let due = |table: &mut Table| table.usable(&KEY, Duration::ZERO).unwrap().1;
+        assert_eq!((due(&mut table), due(&mut table)), (Some(Duration::ZERO), None));
+        table.keep(KEY, first, Duration::ZERO);
+        assert_eq!(table.links[&KEY].due, None, "the same link again");
+        table.keep(KEY, longer.clone(), Duration::ZERO);
+        assert_eq!(table.links[&KEY].due, Some(longer.until - 2 * MARGIN));
+    }
+
+    #[test]
+    fn a_shorter_link_does_not_take_the_place_of_one_that_was_wished_to_be_longer() {
+        let mut table = Table::default();
+        table.keep(KEY, link(7200), Duration::from_secs(7000));
+        table.keep(KEY, link(3600), Duration::ZERO);
+        let (kept, _) = table.usable(&KEY, Duration::from_secs(7000)).unwrap();
+        assert_eq!(kept.expose(), "https://cdn/7200");
+    }
+}
