@@ -114,16 +114,6 @@ impl Transfer {
         Some(data)
     }
 
-    /// Ready when no byte has come for too long.
-    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        let deadline = since + self.source.supply.limits.stall;
-        match &mut self.state {
-            State::Streaming(body) => body.poll_late(cx, deadline),
-            State::Opening(_) | State::Done => Poll::Pending,
-        }
-    }
-
     /// Opens the stream again where it broke, after a pause of `at_least` this much.
     ///
     /// # Errors
@@ -237,7 +227,7 @@ impl HttpBody for Transfer {
                     let opened = ready!(opening.as_mut().poll(cx));
                     this.go_on(opened)
                 }
-                State::Streaming(body) => match Pin::new(body).poll_frame(cx) {
+                State::Streaming(body) => match Pin::new(&mut *body).poll_frame(cx) {
                     Poll::Ready(Some(Ok(frame))) => {
                         match frame.into_data().ok().and_then(|data| this.take(data)) {
                             Some(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
@@ -247,7 +237,8 @@ impl HttpBody for Transfer {
                     Poll::Ready(Some(Err(_))) => this.resume("the connection failed", Duration::ZERO, false),
                     Poll::Ready(None) => this.resume("it ended early", Duration::ZERO, false),
                     Poll::Pending => {
-                        ready!(this.poll_stall(cx));
+                        let since = *this.waiting_since.get_or_insert_with(Instant::now);
+                        ready!(body.poll_late(cx, since + this.source.supply.limits.stall));
                         this.resume("no byte came for too long", Duration::ZERO, false)
                     }
                 },

@@ -13,7 +13,7 @@ use super::client::{Client, Habit, Lessons};
 use super::count::Counts;
 use super::redirect::{TOO_SHORT, remaining};
 use super::referer::Referers;
-use super::upstream::{Links, works_without_referer};
+use super::upstream::{self, Links, works_without_referer};
 use crate::config::{Delivery, Strategy};
 use crate::drive::{Error, Link, LinkWish};
 use crate::tree::TreePath;
@@ -122,16 +122,7 @@ async fn auto(case: &Case<'_>, experience: &Experience) -> Result<(Way, &'static
 /// A link for a client, renewed if it is about to end.
 async fn link_to_hand_out(case: &Case<'_>) -> Result<Arc<Link>, Error> {
     let at_least = case.client.link_life();
-    let link = match case.links.at_hand(at_least) {
-        Some(link) => link,
-        None => {
-            let wish = LinkWish {
-                at_least,
-                refused: None,
-            };
-            Arc::clone(case.links).link(wish).await?
-        }
-    };
+    let link = upstream::link(case.links, at_least).await?;
     if remaining(link.until, SystemTime::now()) >= TOO_SHORT {
         return Ok(link);
     }

@@ -52,6 +52,21 @@ pub trait Links: Send + Sync {
     }
 }
 
+/// A link that lives `at_least` so long, where the drive can choose: the one at hand, else one that is asked for.
+///
+/// # Errors
+/// What asking for a link gives.
+pub async fn link(links: &Arc<dyn Links>, at_least: Duration) -> Result<Arc<Link>, Error> {
+    if let Some(link) = links.at_hand(at_least) {
+        return Ok(link);
+    }
+    let wish = LinkWish {
+        at_least,
+        refused: None,
+    };
+    Arc::clone(links).link(wish).await
+}
+
 /// Patience and measures of a transfer.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -193,10 +208,7 @@ impl Source {
         let range = want.spec.map(Spec::header);
         let mut link = match &want.link {
             Some(link) => Arc::clone(link),
-            None => match self.supply.links.at_hand(Duration::ZERO) {
-                Some(link) => link,
-                None => Arc::clone(&self.supply.links).link(LinkWish::default()).await?,
-            },
+            None => self::link(&self.supply.links, Duration::ZERO).await?,
         };
         let (mut renewed, mut tried_again) = (false, false);
         loop {

@@ -26,6 +26,7 @@ pub(super) async fn answer(method: &Method, name: &str, seen: Seen<'_>, metrics:
                 .listing_entries
                 .set(i64::try_from(entries).unwrap_or(i64::MAX));
             metrics.links.set(i64::try_from(links).unwrap_or(i64::MAX));
+            metrics.running.set(seen.place.running());
             governor::measure(tree, metrics);
             match metrics.text() {
                 Ok(text) => page(

@@ -125,7 +125,12 @@ impl Crowd {
 
     /// Milliseconds since the begin.
     fn now(&self) -> u64 {
-        milliseconds(self.begun.elapsed())
+        self.at(Instant::now())
+    }
+
+    /// The same at a moment.
+    fn at(&self, moment: Instant) -> u64 {
+        milliseconds(moment.saturating_duration_since(self.begun))
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -142,8 +147,7 @@ impl Place {
 
     /// A byte has come from the client now, or was taken by it.
     pub(super) fn moved(&self, now: Instant) {
-        let moved = milliseconds(now.saturating_duration_since(self.crowd.begun));
-        self.state.moved.store(moved, Ordering::Relaxed);
+        self.state.moved.store(self.crowd.at(now), Ordering::Relaxed);
     }
 
     /// A request ends now.

@@ -216,10 +216,7 @@ impl Service {
         };
         line.user(&principal.name);
         if own {
-            if path.segments().nth(1) == Some("metrics") {
-                self.metrics.running.set(guest.place.running());
-            }
-            return Box::pin(self.own_page(*request, &path, &principal)).await;
+            return Box::pin(self.own_page(*request, &path, &principal, guest)).await;
         }
         let path = match path.into_below(&self.prefix) {
             Ok(path) => path,
@@ -279,6 +276,7 @@ impl Service {
         request: Request<Incoming>,
         path: &TreePath,
         principal: &Principal,
+        guest: &Guest,
     ) -> Response<Body> {
         let name = path.segments().nth(1).unwrap_or_default();
         let (head, _) = request.into_parts();
@@ -289,6 +287,7 @@ impl Service {
             tree: &self.tree,
             delivery: &self.delivery,
             transfers: &self.transfers,
+            place: &guest.place,
             principal,
             prefix: &self.prefix,
             url_path: head.uri.path(),

@@ -18,6 +18,7 @@ use crate::config::{Access, Budget, Period};
 use crate::delivery::Delivery;
 use crate::drive::{Governor, Quota};
 use crate::server::auth::Principal;
+use crate::server::crowd::Place;
 use crate::server::transfers::Transfers;
 use crate::tree::{Mount, Tree, TreePath};
 
@@ -31,6 +32,8 @@ pub(in crate::server) struct Seen<'a> {
     pub(in crate::server) tree: &'a Arc<Tree>,
     pub(in crate::server) delivery: &'a Delivery,
     pub(in crate::server) transfers: &'a Transfers,
+    /// Of the connection that asks, among all.
+    pub(in crate::server) place: &'a Place,
     pub(in crate::server) principal: &'a Principal,
     /// Where the tree begins.
     pub(in crate::server) prefix: &'a TreePath,
