@@ -1,5 +1,7 @@
 //! Two servers: an origin with strategy proxy-url, and the dav123 that is its proxy.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use base64::Engine;
 use dav123::sim::{Cloud, Content};
 use hmac::{Hmac, KeyInit, Mac};
@@ -24,10 +26,22 @@ pub struct Pair {
     _dir: TempDir,
 }
 
-/// An address that is free now: the origin must know the proxy's before that one starts, and the other way round.
+/// An address that is free: the origin must know the proxy's before that one starts, and the other way round. Its port is one
+/// that the kernel gives to nobody (`ip_local_port_range` begins at 32768): between here and its use it stays free, however many
+/// connections are made meanwhile.
 pub fn free_address() -> String {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().to_string()
+    const PORTS: std::ops::Range<u32> = 10_000..32_768;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    // Other runs of tests beside this one begin elsewhere.
+    let begin = std::process::id().wrapping_mul(97);
+    loop {
+        let next = begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + next % PORTS.len() as u32;
+        let address = format!("127.0.0.1:{port}");
+        if std::net::TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }
 
 impl Pair {
