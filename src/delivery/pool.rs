@@ -23,7 +23,7 @@ use hyper::client::conn::{TrySendError, http1};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Id};
 use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
@@ -34,6 +34,9 @@ const KEPT_FOR: Duration = Duration::from_secs(50);
 /// Connections kept at the most: to one host, and in all.
 const KEPT_OF_HOST: usize = 32;
 const KEPT: usize = 128;
+
+/// How long a connection is kept for the runtime where it was made.
+pub(super) const AT_HOME: Duration = Duration::from_millis(100);
 
 /// The body of a request.
 pub type Content = Full<Bytes>;
@@ -75,6 +78,8 @@ struct Connection {
     sender: http1::SendRequest<Content>,
     driver: http1::Connection<Stream, Content>,
     alarm: Alarm,
+    /// The runtime where its socket is registered: the thread of another one is woken there to wake this one.
+    home: Id,
 }
 
 /// One timer for all that is waited for on a connection, because setting one for each answer costs more than many answers
@@ -155,6 +160,7 @@ impl Pool {
             sender,
             driver,
             alarm: Alarm::default(),
+            home: Handle::current().id(),
         }))
     }
 
@@ -206,13 +212,17 @@ impl Shelf {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection to this host that was used last. It may have been closed since.
+    /// The connection to this host that was used last: one of this runtime, or one that its own has left for a while. It may
+    /// have been closed since.
     fn take(&self, host: &Host) -> Option<Box<Connection>> {
+        let here = Handle::current().id();
         let mut kept = self.lock();
-        let at = kept
-            .connections
-            .iter()
-            .rposition(|(_, kept)| kept.host == *host)?;
+        let last = |may: &dyn Fn(Instant, &Connection) -> bool| {
+            let mut kept = kept.connections.iter();
+            kept.rposition(|(since, kept)| kept.host == *host && may(*since, kept))
+        };
+        let at =
+            last(&|_, kept| kept.home == here).or_else(|| last(&|since, _| since.elapsed() >= AT_HOME))?;
         kept.connections.remove(at).map(|(_, connection)| connection)
     }
 

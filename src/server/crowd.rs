@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 const BOUND: usize = 4096;
 /// Files that are open without any connection: listeners, the state, the log.
 const OWN_FILES: u64 = 64;
+/// Files that a worker waits for its sockets and signals with, on Linux.
+const FILES_OF_WORKER: u64 = 4;
 /// Files for one connection: its socket, one to the CDN, one in the spool.
 const FILES_EACH: u64 = 3;
 /// A transfer on which nothing has moved for so long makes room, where no connection is idle. A paused player has its
@@ -41,8 +43,9 @@ struct Member {
     state: Arc<State>,
 }
 
-/// What a connection does.
+/// What a connection does. Each has cache lines of its own, because the next connection's worker is another core.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 struct State {
     /// Requests whose answers have not ended.
     running: AtomicUsize,
@@ -66,7 +69,9 @@ impl Crowd {
     /// As many places as the system allows.
     pub(super) fn new() -> Arc<Self> {
         let files = open_files().unwrap_or(1024);
-        let places = files.saturating_sub(OWN_FILES) / FILES_EACH;
+        let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+        let own = OWN_FILES + FILES_OF_WORKER * workers;
+        let places = files.saturating_sub(own) / FILES_EACH;
         let bound = usize::try_from(places).unwrap_or(BOUND).clamp(16, BOUND);
         tracing::debug!(bound, "connections at the most");
         Self::of(bound)

@@ -24,7 +24,8 @@ use crate::metrics::Answered;
 /// So long a connection's last sign-in by Basic need not be looked up again.
 const REMEMBERED: Duration = Duration::from_secs(30);
 
-/// A connection.
+/// A connection. Each has cache lines of its own, because the next one's worker is another core.
+#[repr(align(128))]
 pub(super) struct Guest {
     service: Arc<Service>,
     pub(super) peer: Peer,

@@ -1,4 +1,4 @@
-//! Sockets: one task a connection, TLS where it is configured, a graceful end.
+//! Sockets: one task a connection, on one of the [`Workers`]; TLS where it is configured, a graceful end.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,6 +20,7 @@ use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +29,7 @@ use super::guest::Guest;
 use super::owed::Owed;
 use super::service::{Peer, Service};
 use super::tls::Certificate;
+use super::workers::Workers;
 
 /// How long a client may take to send the next request's head, or to finish the TLS handshake.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -103,6 +105,7 @@ impl Listener {
         self,
         service: Arc<Service>,
         crowd: Arc<Crowd>,
+        workers: Arc<Workers>,
         stop: CancellationToken,
         grace: Duration,
     ) {
@@ -112,6 +115,8 @@ impl Listener {
                 accepted = self.socket.accept() => accepted,
                 () = stop.cancelled() => break,
             };
+            // Its worker registers it with a runtime of its own.
+            let accepted = accepted.and_then(|(stream, address)| Ok((stream.into_std()?, address)));
             let (stream, address) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -124,8 +129,6 @@ impl Listener {
                 tracing::debug!(%address, "turned away: all connections are at work");
                 continue;
             };
-            // A socket that refuses this option still works.
-            let _ = stream.set_nodelay(true);
             let peer = Peer {
                 address,
                 tls: self.certificate.is_some(),
@@ -133,37 +136,9 @@ impl Listener {
             let guest = Guest::new(service.clone(), peer, place);
             let stop = stop.clone();
             match &self.certificate {
-                None => {
-                    guests.spawn(async move {
-                        let first = tokio::select! {
-                            first = tokio::time::timeout(HEAD_TIMEOUT, speaks_http2(&stream)) => first,
-                            () = guest.place.cut.cancelled() => return,
-                            () = stop.cancelled() => return,
-                        };
-                        match first {
-                            Ok(Ok(http2)) => connection(stream, http2, guest, stop).await,
-                            Ok(Err(error)) => tracing::debug!(%address, %error, "nothing was asked"),
-                            Err(_) => tracing::debug!(%address, "nothing was asked in time"),
-                        }
-                    });
-                }
+                None => workers.serve(guests.track_future(plain(stream, guest, stop))),
                 Some(certificate) => {
-                    let acceptor = certificate.acceptor();
-                    guests.spawn(async move {
-                        let handshake = tokio::select! {
-                            shaken = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)) => shaken,
-                            () = guest.place.cut.cancelled() => return,
-                            () = stop.cancelled() => return,
-                        };
-                        match handshake {
-                            Ok(Ok(stream)) => {
-                                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                                connection(stream, http2, guest, stop).await;
-                            }
-                            Ok(Err(error)) => tracing::debug!(%address, %error, "no TLS handshake"),
-                            Err(_) => tracing::debug!(%address, "no TLS handshake in time"),
-                        }
-                    });
+                    workers.serve(guests.track_future(tls(certificate.acceptor(), stream, guest, stop)));
                 }
             }
         }
@@ -173,6 +148,59 @@ impl Listener {
             tracing::warn!("transfers that were still running have been cut off");
         }
     }
+}
+
+/// Serves an accepted connection without TLS.
+async fn plain(stream: std::net::TcpStream, guest: Arc<Guest>, stop: CancellationToken) {
+    let begun = begin("nothing was asked", &guest, &stop, async {
+        let stream = registered(stream)?;
+        let http2 = speaks_http2(&stream).await?;
+        Ok((stream, http2))
+    });
+    if let Some((stream, http2)) = begun.await {
+        connection(stream, http2, guest, stop).await;
+    }
+}
+
+/// Serves an accepted connection with TLS.
+async fn tls(acceptor: TlsAcceptor, stream: std::net::TcpStream, guest: Arc<Guest>, stop: CancellationToken) {
+    let begun = begin("no TLS handshake", &guest, &stop, async {
+        acceptor.accept(registered(stream)?).await
+    });
+    if let Some(stream) = begun.await {
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        connection(stream, http2, guest, stop).await;
+    }
+}
+
+/// Registers a socket with the runtime of this thread.
+fn registered(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+    let stream = TcpStream::from_std(stream)?;
+    // A socket that refuses this option still works.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+/// What comes before the first request; `None` where it does not come in time, or the connection has to end before.
+/// `missing` is what the log says then.
+async fn begin<T>(
+    missing: &str,
+    guest: &Guest,
+    stop: &CancellationToken,
+    first: impl Future<Output = io::Result<T>>,
+) -> Option<T> {
+    let address = guest.peer.address;
+    let first = tokio::select! {
+        first = tokio::time::timeout(HEAD_TIMEOUT, first) => first,
+        () = guest.place.cut.cancelled() => return None,
+        () = stop.cancelled() => return None,
+    };
+    match first {
+        Ok(Ok(begun)) => return Some(begun),
+        Ok(Err(error)) => tracing::debug!(%address, %error, "{missing}"),
+        Err(_) => tracing::debug!(%address, "{missing} in time"),
+    }
+    None
 }
 
 /// Whether a plain connection begins as one of HTTP/2 does (RFC 9113 section 3.4), without taking anything from it. Waits

@@ -19,6 +19,7 @@ pub mod pages;
 mod service;
 mod tls;
 mod transfers;
+mod workers;
 
 use std::collections::HashSet;
 use std::io;
@@ -34,6 +35,7 @@ use self::crowd::Crowd;
 use self::listen::Listener;
 use self::service::Service;
 use self::tls::Certificate;
+use self::workers::Workers;
 use crate::config::{Config, Tls, Upload};
 use crate::delivery::Delivery;
 use crate::drive::Drive;
@@ -60,6 +62,9 @@ pub enum StartError {
     /// TLS towards the CDN cannot be set up.
     #[error("{0}")]
     Cdn(crate::drive::Error),
+    /// There is no thread to serve connections with.
+    #[error("Cannot start a thread: {0}.")]
+    Workers(io::Error),
     /// Signals cannot be waited for.
     #[error("Cannot wait for signals: {0}.")]
     Signals(io::Error),
@@ -85,6 +90,7 @@ pub struct Server {
     service: Arc<Service>,
     config: Config,
     certificate: Option<Arc<Certificate>>,
+    workers: Arc<Workers>,
     signals: Signals,
     stop: CancellationToken,
 }
@@ -159,6 +165,7 @@ impl Server {
             service,
             config,
             certificate,
+            workers: Workers::start().map_err(StartError::Workers)?,
             // Before anybody is told that we serve: a SIGTERM right after that must find us listening.
             signals: Signals::new().map_err(StartError::Signals)?,
             stop: CancellationToken::new(),
@@ -192,7 +199,8 @@ impl Server {
         for listener in self.listeners {
             let (service, stop) = (self.service.clone(), self.stop.clone());
             let grace = self.config.server.shutdown_grace;
-            serving.spawn(listener.serve(service, crowd.clone(), stop, grace));
+            let workers = Arc::clone(&self.workers);
+            serving.spawn(listener.serve(service, crowd.clone(), workers, stop, grace));
         }
         let following = async {
             match &self.certificate {

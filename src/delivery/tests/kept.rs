@@ -87,6 +87,30 @@ async fn no_more_than_some_are_kept_and_none_for_long() {
     assert_eq!(world.cdn.connections(), 61);
 }
 
+#[tokio::test]
+async fn a_connection_is_for_its_own_runtime_until_that_has_left_it_for_a_while() {
+    let world = Arc::new(World::new(1000, []).await);
+    let [other, third] = [(); 2].map(|()| {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        runtime.worker_threads(1).enable_all().build().unwrap()
+    });
+    let whole_in = |runtime: &tokio::runtime::Runtime| {
+        let world = Arc::clone(&world);
+        runtime.spawn(async move { whole(&world).await })
+    };
+    // One round would do, if this machine did not sleep within it.
+    for _ in 0..50 {
+        whole(&world).await;
+        whole_in(&other).await.unwrap();
+    }
+    assert_eq!(world.cdn.connections(), 2);
+    tokio::time::sleep(pool::AT_HOME * 2).await;
+    whole_in(&third).await.unwrap();
+    assert_eq!(world.cdn.connections(), 2);
+    other.shutdown_background();
+    third.shutdown_background();
+}
+
 /// So many seconds go by at once.
 async fn later(seconds: u64) {
     tokio::time::pause();
