@@ -72,9 +72,9 @@ impl Listing {
             return None;
         }
         let composed = compose(name);
-        self.entries()
-            .iter()
-            .find(|entry| compose(&entry.name) == composed)
+        // Compared as it is composed: a name that differs costs its first character.
+        let same = |entry: &&Entry| entry.name.nfc().eq(composed.chars());
+        self.entries().iter().find(same)
     }
 
     /// Some members from the `from`th.

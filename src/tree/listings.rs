@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
@@ -59,6 +60,8 @@ pub(super) struct Listings {
     life: Life,
     stamp: Stamp,
     shelf: Option<Arc<Shelf>>,
+    /// Where folders are read: not where somebody asks for one, whose thread serves others too.
+    runtime: Handle,
     /// Turns of those that are read behind.
     behind: Arc<Semaphore>,
     /// How often a listing was at hand.
@@ -127,6 +130,7 @@ impl Listings {
         Self {
             state,
             life,
+            runtime: Handle::current(),
             stamp,
             shelf,
             behind: Arc::new(Semaphore::new(BEHIND)),
@@ -201,7 +205,7 @@ impl Listings {
                     while_wanted: kept.is_none(),
                 };
                 let joined = growing.join();
-                tokio::spawn(reader.run(drive.clone()));
+                self.runtime.spawn(reader.run(drive.clone()));
                 Source::Growing(joined)
             }
         };

@@ -62,14 +62,12 @@ impl Shelf {
         let Some(identity) = self.identity(key) else {
             return (None, trusted);
         };
-        let store = self.store.clone();
-        let read = tokio::task::spawn_blocking(move || store.read(&identity, key.1.0));
-        let row = read.await.ok().flatten();
-        let listing = row
-            .as_deref()
-            .and_then(StoredListing::decode)
-            .map(|stored| taken(stored, self.started));
-        (listing, trusted)
+        let (store, started) = (self.store.clone(), self.started);
+        let read = tokio::task::spawn_blocking(move || {
+            let row = store.read(&identity, key.1.0)?;
+            Some(taken(StoredListing::decode(&row)?, started))
+        });
+        (read.await.ok().flatten(), trusted)
     }
 
     /// Writes what changes, as long as the cache lives.
