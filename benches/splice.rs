@@ -22,7 +22,8 @@ mod relay {
 
     use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpStream;
+    use tokio::runtime::Builder;
 
     /// Bytes of the pipe, and of the buffer in its place.
     const ROOM: usize = 256 * 1024;
@@ -124,22 +125,30 @@ mod relay {
         Ok(())
     }
 
-    #[tokio::main]
-    pub async fn main() -> io::Result<()> {
+    /// A thread for each core, each with a runtime of its own, as dav123 serves.
+    pub fn main() -> io::Result<()> {
         let words: Vec<_> = std::env::args().collect();
         let [_, upstream, way] = &words[..] else {
             return Err(io::Error::other("splice ADDRESS copy|splice"));
         };
         let spliced = way == "splice";
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let mut workers = Vec::new();
+        for _ in 0..std::thread::available_parallelism()?.get() {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            workers.push(runtime.handle().clone());
+            std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+        }
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         println!("http://{}/film.bin", listener.local_addr()?);
-        loop {
-            let (client, _) = listener.accept().await?;
+        for worker in workers.iter().cycle() {
+            let (client, _) = listener.accept()?;
+            client.set_nonblocking(true)?;
             let upstream = upstream.clone();
-            tokio::spawn(async move {
+            worker.spawn(async move {
                 // An error is a side that left.
-                let _ = converse(client, &upstream, spliced).await;
+                converse(TcpStream::from_std(client)?, &upstream, spliced).await
             });
         }
+        Ok(())
     }
 }
