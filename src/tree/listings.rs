@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
@@ -60,8 +59,6 @@ pub(super) struct Listings {
     life: Life,
     stamp: Stamp,
     shelf: Option<Arc<Shelf>>,
-    /// Where folders are read: not where somebody asks for one, whose thread serves others too.
-    runtime: Handle,
     /// Turns of those that are read behind.
     behind: Arc<Semaphore>,
     /// How often a listing was at hand.
@@ -130,7 +127,6 @@ impl Listings {
         Self {
             state,
             life,
-            runtime: Handle::current(),
             stamp,
             shelf,
             behind: Arc::new(Semaphore::new(BEHIND)),
@@ -205,7 +201,7 @@ impl Listings {
                     while_wanted: kept.is_none(),
                 };
                 let joined = growing.join();
-                self.runtime.spawn(reader.run(drive.clone()));
+                tokio::spawn(reader.run(drive.clone()));
                 Source::Growing(joined)
             }
         };
