@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::workers;
+
 /// Connections at the most, however many files may be open.
 const BOUND: usize = 4096;
 /// Files that are open without any connection: listeners, the state, the log.
@@ -69,8 +71,7 @@ impl Crowd {
     /// As many places as the system allows.
     pub(super) fn new() -> Arc<Self> {
         let files = open_files().unwrap_or(1024);
-        let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-        let own = OWN_FILES + FILES_OF_WORKER * workers;
+        let own = OWN_FILES + FILES_OF_WORKER * workers::count() as u64;
         let places = files.saturating_sub(own) / FILES_EACH;
         let bound = usize::try_from(places).unwrap_or(BOUND).clamp(16, BOUND);
         tracing::debug!(bound, "connections at the most");

@@ -6,7 +6,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use futures_util::FutureExt;
@@ -21,21 +20,23 @@ pub(super) struct Workers {
 
 struct Worker {
     runtime: Handle,
-    /// Connections that it has now.
-    guests: Arc<AtomicUsize>,
-    thread: Option<JoinHandle<()>>,
+    /// Each of its connections holds one.
+    guests: Arc<()>,
+    thread: JoinHandle<()>,
 }
 
-/// A connection among those of its worker.
-struct Counted(Arc<AtomicUsize>);
+/// How many there are: one for each core that this process may use.
+pub(super) fn count() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
 
 impl Workers {
-    /// One for each core that this process may use.
+    /// [`count`] of them.
     ///
     /// # Errors
     /// The system gives no thread, or no means to wait for sockets.
     pub(super) fn start() -> io::Result<Arc<Self>> {
-        Self::of(std::thread::available_parallelism().map_or(1, usize::from)).map(Arc::new)
+        Self::of(count()).map(Arc::new)
     }
 
     fn of(count: usize) -> io::Result<Self> {
@@ -53,11 +54,10 @@ impl Workers {
     /// Lets the worker that has the fewest connections serve one. `serving` must take its socket there: the runtime where a
     /// socket is registered is the one whose thread it wakes.
     pub(super) fn serve(&self, serving: impl Future<Output = ()> + Send + 'static) {
-        let guests = |worker: &&Worker| worker.guests.load(Ordering::Relaxed);
-        if let Some(worker) = self.all.iter().min_by_key(guests) {
-            let counted = Counted::among(&worker.guests);
+        if let Some(worker) = self.all.iter().min_by_key(|worker| worker.guests()) {
+            let guest = Arc::clone(&worker.guests);
             // Not a block that awaits it: that would have room for it twice.
-            worker.runtime.spawn(serving.map(move |()| drop(counted)));
+            worker.runtime.spawn(serving.map(move |()| drop(guest)));
         }
     }
 }
@@ -66,8 +66,8 @@ impl Drop for Workers {
     fn drop(&mut self) {
         self.end.cancel();
         // What they are writing to a disk is waited for, as a runtime does that is dropped.
-        for thread in self.all.iter_mut().filter_map(|worker| worker.thread.take()) {
-            let _ = thread.join();
+        for worker in self.all.drain(..) {
+            let _ = worker.thread.join();
         }
     }
 }
@@ -90,28 +90,20 @@ impl Worker {
         Ok(Self {
             runtime: handle,
             guests: Arc::default(),
-            thread: Some(thread),
+            thread,
         })
     }
-}
 
-impl Counted {
-    fn among(guests: &Arc<AtomicUsize>) -> Self {
-        guests.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(guests))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    /// Connections that it has now.
+    fn guests(&self) -> usize {
+        Arc::strong_count(&self.guests) - 1
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
     use tokio::sync::oneshot;
@@ -119,8 +111,7 @@ mod tests {
     use super::*;
 
     fn guests(workers: &Workers) -> Vec<usize> {
-        let count = |worker: &Worker| worker.guests.load(Ordering::Relaxed);
-        workers.all.iter().map(count).collect()
+        workers.all.iter().map(Worker::guests).collect()
     }
 
     #[tokio::test]
@@ -176,6 +167,6 @@ mod tests {
         let guests = Arc::clone(&workers.all[0].guests);
         drop(workers);
         assert!(written.load(Ordering::Relaxed));
-        assert_eq!(guests.load(Ordering::Relaxed), 0);
+        assert_eq!(Arc::strong_count(&guests), 1, "no connection has the other");
     }
 }
