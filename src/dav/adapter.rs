@@ -20,7 +20,8 @@ use futures_util::stream;
 use http::{Method, StatusCode};
 
 use super::lock_view::tree_path;
-use super::{date, patch};
+use super::patch;
+use crate::date;
 use crate::drive::{Entry, Error, ErrorKind};
 use crate::tree::{Put, Receiving, Resource, Tree, TreePath};
 

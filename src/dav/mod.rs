@@ -9,7 +9,6 @@ mod adapter;
 pub mod agent;
 mod announced;
 pub mod asked;
-pub mod date;
 mod destination;
 pub mod encode;
 mod extras;

@@ -13,8 +13,8 @@ use http::StatusCode;
 use xmltree::{Element, EmitterConfig, XMLNode};
 
 use super::asked::{DAV, Name};
-use super::date;
 use super::property::Property;
+use crate::date;
 use crate::tree::PropertyName;
 
 /// The namespaces that stand for `DAV:` and for Microsoft's while dav-server has the request.

@@ -10,8 +10,8 @@ use bytes::BytesMut;
 
 use super::agent::Agent;
 use super::asked::{DAV, Name, OWNCLOUD};
-use super::date::{Dates, is_known};
 use super::encode::{decimal, md5, text};
+use crate::date::{Dates, is_known};
 use crate::drive::{Entry, Quota};
 use crate::media_type;
 

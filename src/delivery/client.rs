@@ -109,7 +109,7 @@ impl<'a> Client<'a> {
             habit,
             peer,
             https,
-            behind: FORWARDS.iter().any(|name| request.headers.contains_key(name)),
+            behind: request.headers.keys().any(|name| FORWARDS.contains(name)),
         }
     }
 

@@ -12,12 +12,12 @@ use super::budget::{Account, Meter};
 use super::cdn::Lane;
 use super::memory::Memory;
 use super::multipart::Multipart;
+use super::open_file::OpenFile;
 use super::parallel::{Parallel, Plan};
 use super::proxy::{LONGEST_ASKED, Outage, Transfer, changed, give_up};
 use super::range::{ByteRange, Spec};
 use super::remembered::Remembered;
-use super::representation::Representation;
-use super::upstream::{Links, Refused, Source, Supply, Want};
+use super::upstream::{Refused, Source, Supply, Want};
 use crate::body::{Body, Frames};
 use crate::drive::{Error, Link, Retry};
 use crate::tree::Mount;
@@ -158,23 +158,13 @@ impl Opener {
 impl Engine {
     fn opener(
         &self,
-        file: &Representation<'_>,
+        file: &OpenFile,
         mount: &Mount,
-        links: Arc<dyn Links>,
         account: Option<Arc<Account>>,
     ) -> Result<Arc<Opener>, Error> {
         let delivery = &mount.settings.delivery;
-        let supply = Supply {
-            cdn: self.experience.cdns.of(delivery.outbound.as_ref())?,
-            links,
-            referers: Arc::clone(&self.experience.referers),
-            mount: mount.settings.path.clone(),
-            media_type: file.media_type().clone(),
-            limits: self.limits,
-            counts: Arc::clone(self.tally.of(mount)),
-        };
         Ok(Arc::new(Opener {
-            supply: Arc::new(supply),
+            supply: Arc::clone(file.supply(self, mount)?),
             connections: delivery.proxy_connections,
             window: delivery.proxy_window,
             account,
@@ -185,15 +175,15 @@ impl Engine {
     /// The same for several ranges of a file of `size` bytes: the first bytes of the first of them.
     pub(super) async fn stream_parts(
         &self,
-        file: &Representation<'_>,
+        file: &OpenFile,
         mount: &Mount,
         (ranges, size): (&[ByteRange], u64),
-        source: (Arc<dyn Links>, Option<Arc<Link>>),
+        link: Option<Arc<Link>>,
         account: Option<Arc<Account>>,
         memory: Option<Memory>,
     ) -> Result<Response<Body>, Error> {
-        let (links, link) = source;
-        let opener = self.opener(file, mount, links, account)?;
+        let opener = self.opener(file, mount, account)?;
+        let file = &file.shown;
         let part = move |range| Remembered::new(Arc::clone(&opener), memory.clone(), range, size);
         let Some(first) = ranges.first() else {
             return Ok(file.unsatisfiable(Some(size)));
@@ -211,14 +201,14 @@ impl Engine {
     /// Has the first bytes at hand, and only then builds the head from what we know.
     pub(super) async fn stream(
         &self,
-        file: &Representation<'_>,
+        file: &OpenFile,
         mount: &Mount,
         want: Want,
-        links: Arc<dyn Links>,
         account: Option<Arc<Account>>,
         memory: Option<Memory>,
     ) -> Result<Response<Body>, Error> {
-        let opener = self.opener(file, mount, links, account)?;
+        let opener = self.opener(file, mount, account)?;
+        let file = &file.shown;
         let partial = want.spec.is_some();
         let known = want.size.and_then(|size| {
             let range = want.spec.unwrap_or(Spec::From(0, None)).resolve(size)?;

@@ -15,6 +15,7 @@ mod download;
 pub mod fuzz;
 mod memory;
 mod multipart;
+mod open_file;
 mod origin;
 mod parallel;
 mod pool;
@@ -55,6 +56,7 @@ use self::client::{Client, Lessons};
 use self::count::{Counted, Tally};
 use self::memory::Blocks;
 use self::multipart::Multipart;
+pub use self::open_file::OpenFile;
 use self::origin::Origin;
 use self::precondition::Outcome;
 pub use self::proxy_url::hands_out;
@@ -63,7 +65,7 @@ use self::referer::Referers;
 use self::representation::Representation;
 use self::role::Role;
 use self::strategy::{Case, Experience, Way};
-use self::upstream::{Limits, LinkFuture, Links, Probe, Want};
+use self::upstream::{Limits, Probe, Want};
 use crate::body::{Body, Frames};
 use crate::config::{self, Budget, Strategy};
 use crate::drive::{Content, DriveFuture, Error, ErrorKind, Link, LinkWish};
@@ -125,25 +127,8 @@ struct Engine {
     tally: Tally,
 }
 
-/// The links of one file of the tree.
-struct TreeLinks {
-    tree: Arc<Tree>,
-    file: Resource,
-}
-
-impl Links for TreeLinks {
-    fn at_hand(&self, at_least: Duration) -> Option<Arc<Link>> {
-        self.tree.link_at_hand(&self.file, at_least)
-    }
-
-    fn link(self: Arc<Self>, wish: LinkWish) -> LinkFuture {
-        Box::pin(async move { self.tree.link(&self.file, wish).await })
-    }
-
-    fn local(&self) -> Option<Arc<dyn Content>> {
-        self.tree.content(&self.file)
-    }
-}
+/// An answer to a GET or HEAD of a file, and the way that a GET took which had one.
+pub type Answer = (Response<Body>, Option<Strategy>);
 
 impl Delivery {
     /// Nothing is connected and nothing learned yet; beginnings and ends of files are kept in `blocks` bytes. With `proxy` it
@@ -179,6 +164,11 @@ impl Delivery {
         self.engine.budgets.keep();
     }
 
+    /// Opens a file of the tree.
+    pub fn open(&self, file: Resource) -> OpenFile {
+        OpenFile::of_tree(Arc::clone(&self.tree), file)
+    }
+
     /// Answers a GET or HEAD of a file. `peer` is the client's address, `https` whether it came by TLS.
     ///
     /// # Errors
@@ -187,17 +177,12 @@ impl Delivery {
     pub async fn get(
         &self,
         request: &Parts,
-        file: Resource,
+        file: &OpenFile,
         peer: IpAddr,
         https: bool,
-    ) -> Result<Response<Body>, Error> {
-        let links = Arc::new(TreeLinks {
-            tree: Arc::clone(&self.tree),
-            file,
-        });
+    ) -> Result<Answer, Error> {
         let client = Client::of(request, peer, https);
-        let of_file: Arc<dyn Links> = Arc::<TreeLinks>::clone(&links);
-        self.engine.get(request, &links.file, client, of_file).await
+        self.engine.get(request, file, client).await
     }
 
     /// Bytes of a mount's budget that are used, and the budget; `None` where it has none.
@@ -259,17 +244,13 @@ impl Fetch for Delivery {
     fn fetch<'a>(&'a self, file: &'a Resource) -> DriveFuture<'a, FileStream> {
         Box::pin(async move {
             let mount = file.mount.as_ref().ok_or_else(is_a_folder)?;
-            let links: Arc<dyn Links> = Arc::new(TreeLinks {
-                tree: Arc::clone(&self.tree),
-                file: file.clone(),
-            });
             let want = Want {
                 spec: None,
                 size: file.entry.size,
                 link: None,
             };
-            let shown = Representation::of(&file.entry);
-            let response = self.engine.stream(&shown, mount, want, links, None, None).await?;
+            let file = self.open(file.clone());
+            let response = self.engine.stream(&file, mount, want, None, None).await?;
             let frames = BodyStream::new(response.into_body());
             let bytes = frames.try_filter_map(async |frame| Ok(frame.into_data().ok()));
             Ok(Box::pin(bytes) as FileStream)
@@ -301,13 +282,13 @@ impl Engine {
         }
     }
 
-    async fn get(
-        &self,
-        request: &Parts,
-        resource: &Resource,
-        client: Client<'_>,
-        links: Arc<dyn Links>,
-    ) -> Result<Response<Body>, Error> {
+    async fn get(&self, request: &Parts, open: &OpenFile, client: Client<'_>) -> Result<Answer, Error> {
+        let OpenFile {
+            resource,
+            links,
+            shown: file,
+            ..
+        } = open;
         let Some(mount) = resource.mount.as_deref().filter(|_| !resource.is_folder()) else {
             return Err(is_a_folder());
         };
@@ -317,14 +298,13 @@ impl Engine {
                 "Only GET and HEAD read a file.",
             ));
         }
-        let file = Representation::of(&resource.entry);
         let headers = &request.headers;
         let etag = if precondition::is_conditional(headers) {
             let etag = file.etag();
             match precondition::evaluate(headers, etag, file.modified) {
                 Outcome::Proceed => {}
-                Outcome::NotModified => return Ok(file.not_modified()),
-                Outcome::Failed => return Ok(file.precondition_failed()),
+                Outcome::NotModified => return Ok((file.not_modified(), None)),
+                Outcome::Failed => return Ok((file.precondition_failed(), None)),
             }
             etag
         } else {
@@ -332,7 +312,7 @@ impl Engine {
         };
         // Range means nothing to HEAD (RFC 9110 14.2).
         if request.method == Method::HEAD || file.size == Some(0) {
-            return Ok(file.whole(file.size, Body::Empty));
+            return Ok((file.whole(file.size, Body::Empty), None));
         }
         let asked = range::asked(headers, etag, file.modified);
         let mut parts = None;
@@ -344,16 +324,17 @@ impl Engine {
                     parts = Some((ranges, size));
                     None
                 }
-                Wanted::Unsatisfiable => return Ok(file.unsatisfiable(Some(size))),
+                Wanted::Unsatisfiable => return Ok((file.unsatisfiable(Some(size)), None)),
             },
             (None, [one]) => Some(*one),
             (None, _) => None,
         };
         if let Some(content) = links.local() {
-            return Ok(match parts {
-                Some((ranges, size)) if size == content.size() => local_parts(&file, content, &ranges),
-                _ => local(&file, &*content, spec),
-            });
+            let response = match parts {
+                Some((ranges, size)) if size == content.size() => local_parts(file, content, &ranges),
+                _ => local(file, &*content, spec),
+            };
+            return Ok((response, None));
         }
         let delivery = &mount.settings.delivery;
         let account = delivery
@@ -370,7 +351,7 @@ impl Engine {
             size: file.size,
             from_start: parts.is_none() && spec.is_none_or(|spec| matches!(spec, Spec::From(0, _))),
             client,
-            links: &links,
+            links,
             counts,
         };
         let (way, why) = strategy::decide(&case, &self.experience).await?;
@@ -403,30 +384,29 @@ impl Engine {
                 let account = account.clone();
                 let response = match &parts {
                     Some((ranges, size)) => {
-                        let source = (links, want.link);
                         let parts = (&**ranges, *size);
-                        Box::pin(self.stream_parts(&file, mount, parts, source, account, memory)).await?
+                        Box::pin(self.stream_parts(open, mount, parts, want.link, account, memory)).await?
                     }
-                    None => Box::pin(self.stream(&file, mount, want, links, account, memory)).await?,
+                    None => Box::pin(self.stream(open, mount, want, account, memory)).await?,
                 };
                 let count = |body| Body::stream(Counted::new(body, Arc::clone(counts)));
                 response.map(count)
             }
         };
         let elsewhere = match strategy {
-            Strategy::Redirect | Strategy::ProxyUrl => count(account.as_deref(), &file, spec, parts.as_ref()),
+            Strategy::Redirect | Strategy::ProxyUrl => count(account.as_deref(), file, spec, parts.as_ref()),
             _ => 0,
         };
         counts.delivered(strategy, elsewhere);
         response
             .headers_mut()
             .insert(DELIVERY, HeaderValue::from_static(name));
-        Ok(response)
+        Ok((response, Some(strategy)))
     }
 }
 
 /// The bytes of a file that is not at 123pan yet, from the spool.
-fn local(file: &Representation<'_>, content: &dyn Content, spec: Option<Spec>) -> Response<Body> {
+fn local(file: &Representation, content: &dyn Content, spec: Option<Spec>) -> Response<Body> {
     let size = content.size();
     let range = spec.and_then(|spec| spec.resolve(size));
     let (from, length) = range.map_or((0, size), |range| (range.first, range.length()));
@@ -438,7 +418,7 @@ fn local(file: &Representation<'_>, content: &dyn Content, spec: Option<Spec>) -
 }
 
 /// Several ranges of such a file.
-fn local_parts(file: &Representation<'_>, content: Arc<dyn Content>, ranges: &[ByteRange]) -> Response<Body> {
+fn local_parts(file: &Representation, content: Arc<dyn Content>, ranges: &[ByteRange]) -> Response<Body> {
     let size = content.size();
     let open = move |range: ByteRange| -> Frames {
         let bytes = content.read(range.first, range.length());
@@ -450,7 +430,7 @@ fn local_parts(file: &Representation<'_>, content: Arc<dyn Content>, ranges: &[B
 /// Counts what a redirected client will fetch: all that it asked for, in bytes.
 fn count(
     account: Option<&Account>,
-    file: &Representation<'_>,
+    file: &Representation,
     spec: Option<Spec>,
     parts: Option<&(Vec<ByteRange>, u64)>,
 ) -> u64 {

@@ -120,6 +120,9 @@ pub fn wanted(specs: &[Spec], size: u64) -> Wanted {
     if specs.is_empty() || size == 0 {
         return Wanted::Whole;
     }
+    if let [one] = specs {
+        return one.resolve(size).map_or(Wanted::Unsatisfiable, Wanted::Part);
+    }
     let ranges = specs.iter().filter_map(|spec| spec.resolve(size));
     let mut ranges: Vec<(usize, ByteRange)> = ranges.enumerate().collect();
     ranges.sort_unstable_by_key(|(_, range)| range.first);
@@ -216,10 +219,11 @@ fn parse(value: &str) -> Option<Vec<Spec>> {
 
 /// Digits alone; a number beyond 64 bits is as good as the largest.
 fn number(digits: &str) -> Option<u64> {
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    Some(digits.parse().unwrap_or(u64::MAX))
+    let add = |number: u64, digit: u8| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        Some(number.saturating_mul(10).saturating_add(digit))
+    };
+    digits.bytes().try_fold(0, add).filter(|_| !digits.is_empty())
 }
 
 #[cfg(test)]

@@ -10,9 +10,10 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, EXPIRES, HeaderValue, LOCATION
 use http::{Response, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::representation::{HEADERS, in_calendar};
 use crate::body::Body;
+use crate::date;
 use crate::drive::{Error, ErrorKind};
+use crate::spare;
 
 /// A link with less life than this is renewed before it is handed out.
 pub const TOO_SHORT: Duration = Duration::from_secs(60);
@@ -22,29 +23,30 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// What cannot stand in a URL as it is, beside controls and what is not ASCII; `%` stays, for the link is encoded already.
 const STRAYS: [u8; 10] = *b" \"<>\\^`{|}";
 
-/// The bytes that are encoded, and whether a byte stays as it is: from the same list.
-const ENCODED: (AsciiSet, [bool; 256]) = {
-    let (mut set, mut plain) = (CONTROLS.add(STRAYS[0]), [false; 256]);
-    let mut byte = b' ';
-    while byte < 0x7f {
-        plain[byte as usize] = true;
-        byte += 1;
-    }
-    let mut at = 0;
+/// The bytes that are encoded.
+const STRAY: &AsciiSet = &{
+    let (mut set, mut at) = (CONTROLS.add(STRAYS[0]), 1);
     while at < STRAYS.len() {
         set = set.add(STRAYS[at]);
-        plain[STRAYS[at] as usize] = false;
         at += 1;
     }
-    (set, plain)
+    set
 };
-const STRAY: &AsciiSet = &ENCODED.0;
-const PLAIN: [bool; 256] = ENCODED.1;
+
+/// Whether a byte is one of them.
+const fn is_stray(byte: u8) -> bool {
+    let (mut stray, mut at) = (byte < b' ' || byte > b'~', 0);
+    while at < STRAYS.len() {
+        stray |= byte == STRAYS[at];
+        at += 1;
+    }
+    stray
+}
 
 /// The URL with every byte that a header or a request line cannot carry percent-encoded.
 pub fn printable(url: &str) -> Cow<'_, str> {
-    // Nearly all links are fine, and this is quicker than to look for what each byte becomes.
-    if url.bytes().all(|byte| PLAIN[usize::from(byte)]) {
+    // Nearly all links are fine. Every byte is looked at, for then the processor takes many at once.
+    if !url.bytes().fold(false, |strays, byte| strays | is_stray(byte)) {
         return Cow::Borrowed(url);
     }
     utf8_percent_encode(url, STRAY).into()
@@ -70,19 +72,17 @@ pub fn found(url: &str, until: SystemTime, now: SystemTime) -> Result<Response<B
     let keep = Duration::from_secs(life.saturating_sub(MARGIN.min(life / 10)).as_secs());
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::FOUND;
+    *response.headers_mut() = spare::headers();
     let headers = response.headers_mut();
-    // With what others add: no growing in between.
-    headers.reserve(HEADERS);
     headers.insert(LOCATION, location);
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     let control = ["private, max-age=", itoa::Buffer::new().format(keep.as_secs())].concat();
-    let expires = now.checked_add(keep).filter(|&time| in_calendar(time));
-    let expires = expires.map(httpdate::fmt_http_date);
-    for (name, value) in [(CACHE_CONTROL, Some(control)), (EXPIRES, expires)] {
-        if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
-            headers.insert(name, value);
-        }
+    if let Ok(control) = HeaderValue::try_from(control) {
+        headers.insert(CACHE_CONTROL, control);
+    }
+    if let Some(expires) = now.checked_add(keep).and_then(date::header) {
+        headers.insert(EXPIRES, expires);
     }
     Ok(response)
 }
@@ -133,7 +133,7 @@ mod tests {
             let encoded: String = utf8_percent_encode(&text, STRAY).to_string();
             assert_eq!(printable(&text), encoded);
             if byte.is_ascii() {
-                assert_eq!(PLAIN[usize::from(byte)], text == encoded, "{byte}");
+                assert_eq!(is_stray(byte), text != encoded, "{byte}");
             }
         }
     }

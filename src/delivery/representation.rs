@@ -3,7 +3,7 @@
 //! Everything comes from the entry, nothing from the CDN, so that GET, HEAD, 304 and PROPFIND agree.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{
@@ -15,47 +15,65 @@ use http::{Response, StatusCode};
 use super::multipart::Multipart;
 use super::range::ByteRange;
 use crate::body::Body;
+use crate::date;
 use crate::drive::Entry;
 use crate::media_type::content_type;
-
-/// Headers of an answer, about.
-pub const HEADERS: usize = 12;
+use crate::spare;
 
 /// What is said about a file in every answer.
 #[derive(Debug)]
-pub struct Representation<'a> {
-    file: &'a Entry,
-    media_type: OnceLock<Cow<'static, str>>,
-    etag: OnceLock<Option<String>>,
+pub struct Representation {
+    file: Arc<Entry>,
+    said: OnceLock<Said>,
     /// `None` where the drive does not know it.
     pub modified: Option<SystemTime>,
     /// Bytes, where known.
     pub size: Option<u64>,
 }
 
-impl<'a> Representation<'a> {
+/// Made where an answer needs it: a redirect does not.
+#[derive(Debug)]
+struct Said {
+    media_type: Cow<'static, str>,
+    content_type: Option<HeaderValue>,
+    etag: Option<HeaderValue>,
+    last_modified: Option<HeaderValue>,
+}
+
+impl Representation {
     /// That of a file.
-    pub fn of(file: &'a Entry) -> Self {
+    pub fn of(file: Arc<Entry>) -> Self {
         Self {
-            file,
-            media_type: OnceLock::new(),
-            etag: OnceLock::new(),
+            said: OnceLock::new(),
             modified: u64::try_from(file.modified)
                 .ok()
                 .filter(|&seconds| seconds > 0)
                 .map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)),
             size: file.size,
+            file,
         }
     }
 
-    /// By the name; looked up where an answer needs it.
-    pub fn media_type(&self) -> &Cow<'static, str> {
-        self.media_type.get_or_init(|| content_type(&self.file.name))
+    fn said(&self) -> &Said {
+        self.said.get_or_init(|| {
+            let media_type = content_type(&self.file.name);
+            Said {
+                content_type: HeaderValue::from_str(&media_type).ok(),
+                media_type,
+                etag: self.file.etag().and_then(|etag| HeaderValue::try_from(etag).ok()),
+                last_modified: self.modified.and_then(date::header),
+            }
+        })
     }
 
-    /// Strong, with its quotes; made where an answer needs it.
+    /// By the name.
+    pub fn media_type(&self) -> &Cow<'static, str> {
+        &self.said().media_type
+    }
+
+    /// Strong, with its quotes.
     pub fn etag(&self) -> Option<&str> {
-        self.etag.get_or_init(|| self.file.etag()).as_deref()
+        self.said().etag.as_ref()?.to_str().ok()
     }
 
     /// 200 for the whole file of `size` bytes; no `Content-Length` where that is unknown.
@@ -117,30 +135,24 @@ impl<'a> Representation<'a> {
     fn head(&self, status: StatusCode, body: Body) -> Response<Body> {
         let mut response = Response::new(body);
         *response.status_mut() = status;
+        *response.headers_mut() = spare::headers();
         let headers = response.headers_mut();
-        // With what others add: no growing in between.
-        headers.reserve(HEADERS);
-        if let Ok(media_type) = HeaderValue::from_str(self.media_type()) {
-            headers.insert(CONTENT_TYPE, media_type);
+        let said = self.said();
+        let known = [
+            (CONTENT_TYPE, &said.content_type),
+            (ETAG, &said.etag),
+            (LAST_MODIFIED, &said.last_modified),
+        ];
+        for (name, value) in known {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
         }
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         // Files are private to the user, and may change: a cache asks again, which costs a 304.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        if let Some(etag) = self.etag().and_then(|etag| HeaderValue::from_str(etag).ok()) {
-            headers.insert(ETAG, etag);
-        }
-        if let Some(modified) = self.modified.filter(|time| in_calendar(*time)) {
-            put(&mut response, LAST_MODIFIED, httpdate::fmt_http_date(modified));
-        }
         response
     }
-}
-
-/// Whether a time can be said as an HTTP date: those have four digits for the year, and the formatter panics beyond.
-pub fn in_calendar(time: SystemTime) -> bool {
-    const YEAR_10000: u64 = 253_402_300_800;
-    time.duration_since(UNIX_EPOCH)
-        .is_ok_and(|d| d.as_secs() < YEAR_10000)
 }
 
 fn put(response: &mut Response<Body>, name: HeaderName, value: String) {

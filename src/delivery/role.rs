@@ -16,12 +16,12 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use secrecy::SecretString;
 
-use super::Delivery;
 use super::cdn::Cdn;
 use super::client::Client;
 use super::origin::Origin;
 use super::proxy_url::{Unsigned, verify};
 use super::upstream::{LinkFuture, Links};
+use super::{Answer, Delivery, OpenFile};
 use crate::body::Body;
 use crate::config::{self, Access, Strategy};
 use crate::drive::{
@@ -118,12 +118,12 @@ impl Delivery {
         path: &TreePath,
         peer: IpAddr,
         https: bool,
-    ) -> Result<Response<Body>, Error> {
+    ) -> Result<Answer, Error> {
         let Some(role) = &self.role else {
             return Err(forbidden(Unsigned::Wrong));
         };
         if request.method == Method::OPTIONS {
-            return Ok(preflight());
+            return Ok((preflight(), None));
         }
         if request.method != Method::GET && request.method != Method::HEAD {
             return Err(Error::new(
@@ -151,9 +151,10 @@ impl Delivery {
             });
         }
         let client = Client::of(request, peer, https);
-        let mut response = self.engine.get(request, &file, client, links).await?;
+        let file = OpenFile::new(file, links);
+        let (mut response, strategy) = self.engine.get(request, &file, client).await?;
         share(&mut response);
-        Ok(response)
+        Ok((response, strategy))
     }
 
     /// The size of a file that the origin does not say: from the CDN's answer for one byte.
@@ -168,7 +169,8 @@ impl Delivery {
             .headers
             .insert(RANGE, HeaderValue::from_static("bytes=0-0"));
         let links = Arc::clone(links) as Arc<dyn Links>;
-        let response = self.engine.get(&request, file, client, links).await?;
+        let file = OpenFile::new(file.clone(), links);
+        let (response, _) = self.engine.get(&request, &file, client).await?;
         let range = response.headers().get(CONTENT_RANGE);
         Ok(range.and_then(|range| range.to_str().ok()?.rsplit_once('/')?.1.parse().ok()))
     }

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use super::guest::Guest;
 use crate::body::Body;
-use crate::delivery::DELIVERY;
+use crate::config::Strategy;
 use crate::hex;
 use crate::metrics::Answered;
 
@@ -36,7 +36,7 @@ const LONGEST_ID: usize = 64;
 
 /// What is known of a request when its answer ends. Dropping it writes the line.
 pub(super) struct AccessLine {
-    id: HeaderValue,
+    id: Id,
     method: Method,
     path: String,
     agent: String,
@@ -44,7 +44,7 @@ pub(super) struct AccessLine {
     peer: SocketAddr,
     begun: Instant,
     status: StatusCode,
-    delivery: Option<HeaderValue>,
+    delivery: Option<Strategy>,
     upstream: Duration,
     first_byte: Option<Duration>,
     sent: u64,
@@ -63,7 +63,7 @@ impl AccessLine {
             .get(USER_AGENT)
             .and_then(|agent| agent.to_str().ok());
         Self {
-            id: id(request.headers()),
+            id: Id::of(request.headers()),
             method: request.method().clone(),
             path: if logged {
                 request.uri().path().to_owned()
@@ -89,7 +89,7 @@ impl AccessLine {
     }
 
     /// The number of the request.
-    pub(super) fn id(&self) -> &HeaderValue {
+    pub(super) fn id(&self) -> &Id {
         &self.id
     }
 
@@ -97,10 +97,14 @@ impl AccessLine {
         self.user = Some(name.clone());
     }
 
+    /// The way that a file took to the client.
+    pub(super) fn delivered(&mut self, strategy: Option<Strategy>) {
+        self.delivery = strategy;
+    }
+
     /// Takes from the head of the answer what the line tells; `upstream` was spent waiting for others.
     pub(super) fn answered(&mut self, response: &Response<Body>, upstream: Duration) {
         self.status = response.status();
-        self.delivery = response.headers().get(DELIVERY).cloned();
         self.upstream = upstream;
     }
 
@@ -125,11 +129,10 @@ impl Drop for AccessLine {
         let now = Instant::now();
         self.guest.place.end(now);
         let ended = now - self.begun;
-        let delivery = self.delivery.as_ref().and_then(|way| way.to_str().ok());
-        let delivery = delivery.unwrap_or("-");
+        let delivery = self.delivery.map_or("-", Strategy::name);
         tracing::info!(
             target: "dav123::access",
-            request = %shown(&self.id),
+            request = %self.id.shown(),
             peer = %address(self.peer),
             user = %self.user.as_deref().unwrap_or("-"),
             method = %self.method,
@@ -146,24 +149,45 @@ impl Drop for AccessLine {
     }
 }
 
-/// The id that the request brings, where it is one; else a new one. Not a secret.
-fn id(headers: &HeaderMap) -> HeaderValue {
-    let is_id = |id: &&HeaderValue| {
-        let bytes = id.as_bytes();
-        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-        (1..=LONGEST_ID).contains(&bytes.len()) && bytes.iter().all(allowed)
-    };
-    let brought = headers.get(REQUEST_ID).filter(is_id).cloned();
-    brought.unwrap_or_else(|| {
-        // Hexadecimal digits are a header's value.
-        let digits = fastrand::u64(..).to_be_bytes().map(hex::pair);
-        HeaderValue::from_bytes(digits.as_flattened()).unwrap_or_else(|_| HeaderValue::from_static("-"))
-    })
+/// The number of a request. Not a secret.
+pub(super) enum Id {
+    /// The request brought it.
+    Brought(HeaderValue),
+    /// Hexadecimal digits.
+    Made([[u8; 2]; 8]),
 }
 
-/// An id as text.
-pub(super) fn shown(id: &HeaderValue) -> &str {
-    id.to_str().unwrap_or("-")
+impl Id {
+    /// The id that the request brings, where it is one; else a new one.
+    fn of(headers: &HeaderMap) -> Self {
+        let is_id = |id: &&HeaderValue| {
+            let bytes = id.as_bytes();
+            let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+            (1..=LONGEST_ID).contains(&bytes.len()) && bytes.iter().all(allowed)
+        };
+        match headers.get(REQUEST_ID).filter(is_id) {
+            Some(brought) => Self::Brought(brought.clone()),
+            None => Self::Made(fastrand::u64(..).to_be_bytes().map(hex::pair)),
+        }
+    }
+
+    /// As text.
+    pub(super) fn shown(&self) -> &str {
+        let text = match self {
+            Self::Brought(id) => id.to_str().ok(),
+            Self::Made(digits) => std::str::from_utf8(digits.as_flattened()).ok(),
+        };
+        text.unwrap_or("-")
+    }
+
+    /// As the value of a header.
+    pub(super) fn header(&self) -> HeaderValue {
+        let value = match self {
+            Self::Brought(id) => Ok(id.clone()),
+            Self::Made(digits) => HeaderValue::from_bytes(digits.as_flattened()),
+        };
+        value.unwrap_or_else(|_| HeaderValue::from_static("-"))
+    }
 }
 
 /// Behind a proxy the port is seldom known.
@@ -232,7 +256,7 @@ impl HttpBody for Logged {
             }
             Poll::Ready(None) => this.line.whole = true,
             Poll::Ready(Some(Err(error))) => {
-                tracing::warn!(request = %shown(&this.line.id), path = %this.line.path, %error, "the answer was broken off");
+                tracing::warn!(request = %this.line.id.shown(), path = %this.line.path, %error, "the answer was broken off");
             }
             Poll::Pending => {}
         }

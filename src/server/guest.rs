@@ -4,7 +4,7 @@
 //! turn cost more than all that they guard.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
@@ -19,7 +19,9 @@ use super::access::Logged;
 use super::auth::{Asked, Auth, Principal, Refused, is_basic};
 use super::crowd::Place;
 use super::service::{Peer, Service};
+use crate::delivery::OpenFile;
 use crate::metrics::Answered;
+use crate::tree::{Freshness, Tree, TreePath};
 
 /// So long a connection's last sign-in by Basic need not be looked up again.
 const REMEMBERED: Duration = Duration::from_secs(30);
@@ -31,6 +33,8 @@ pub(super) struct Guest {
     pub(super) peer: Peer,
     pub(super) place: Arc<Place>,
     signed_in: Mutex<Option<SignedIn>>,
+    /// The file that was asked for last: players ask for ranges of one all the time.
+    last: Mutex<Option<Arc<Last>>>,
     /// What was answered last, and its counter: mostly the next one's too.
     counted: Mutex<Option<(Answered, Counter)>>,
 }
@@ -43,6 +47,13 @@ struct SignedIn {
     principal: Principal,
 }
 
+/// A file that was asked for.
+pub(super) struct Last {
+    path: TreePath,
+    pub(super) file: OpenFile,
+    freshness: Freshness,
+}
+
 impl Guest {
     pub(super) fn new(service: Arc<Service>, peer: Peer, place: Arc<Place>) -> Arc<Self> {
         Arc::new(Self {
@@ -50,6 +61,7 @@ impl Guest {
             peer,
             place,
             signed_in: Mutex::default(),
+            last: Mutex::default(),
             counted: Mutex::default(),
         })
     }
@@ -59,13 +71,32 @@ impl Guest {
         self.service.answer(request, &self).await
     }
 
+    /// The file of a path, where it was asked for last and has not changed.
+    pub(super) fn last(&self, tree: &Tree, path: &TreePath) -> Option<Arc<Last>> {
+        let last = locked(&self.last);
+        let same = |last: &&Arc<Last>| last.path == *path && tree.is_fresh(last.freshness);
+        last.as_ref().filter(same).cloned()
+    }
+
+    /// Keeps a file that may be asked for again.
+    pub(super) fn keep(&self, path: &TreePath, file: OpenFile, freshness: Freshness) -> Arc<Last> {
+        let path = path.clone();
+        let last = Arc::new(Last {
+            path,
+            file,
+            freshness,
+        });
+        *locked(&self.last) = Some(last.clone());
+        last
+    }
+
     /// Counts an answer, and the bytes of its body.
     pub(super) fn count(&self, answered: Answered, bytes: u64) {
         let metrics = &self.service.metrics;
         if bytes > 0 {
             metrics.sent.inc_by(bytes);
         }
-        let mut last = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = locked(&self.counted);
         match &*last {
             Some((like, counter)) if *like == answered => {
                 counter.inc();
@@ -89,13 +120,12 @@ impl Guest {
                 && Instant::now() < last.until
                 && given.is_some_and(|given| given.as_bytes().ct_eq(last.by.expose_secret()).into())
         };
-        let lock = || self.signed_in.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = lock().as_ref().filter(|last| again(last)) {
+        if let Some(last) = locked(&self.signed_in).as_ref().filter(|last| again(last)) {
             return Ok(last.principal.clone());
         }
         let principal = Box::pin(auth.sign_in(asked)).await?;
         if let Some(by) = given.filter(|given| is_basic(given)) {
-            *lock() = Some(SignedIn {
+            *locked(&self.signed_in) = Some(SignedIn {
                 by: by.as_bytes().to_vec().into(),
                 from: asked.peer,
                 until: Instant::now() + REMEMBERED,
@@ -108,4 +138,8 @@ impl Guest {
         }
         Ok(principal)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

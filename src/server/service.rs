@@ -19,7 +19,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
-use super::access::{AccessLine, Logged, REQUEST_ID, shown};
+use super::access::{AccessLine, Logged, REQUEST_ID};
 use super::auth::{self, Ask, Asked, Auth, Principal};
 use super::control::Secret;
 use super::forwarded::Trusted;
@@ -29,13 +29,14 @@ use super::pages::{self, Language, Order, View};
 use super::transfers::Transfers;
 use super::{actions, admin, answer, governor};
 use crate::body::Body;
-use crate::config::{Access, Config};
+use crate::config::{Access, Config, Strategy};
 use crate::dav::{Ctx, Dav, Refusal, way};
-use crate::delivery::{DELIVERY, Delivery};
+use crate::delivery::{Answer, Delivery};
 use crate::drive::{Error, ErrorKind};
 use crate::metrics::Metrics;
 use crate::metrics::waited::counting;
-use crate::tree::{Mount, PathError, Tree, TreePath};
+use crate::spare;
+use crate::tree::{Mount, PathError, Resource, Tree, TreePath};
 
 /// Bytes of a worker's question at the most.
 const WORKER_BODY: usize = 16 * 1024;
@@ -167,7 +168,7 @@ impl Service {
         response
             .headers_mut()
             .insert(SERVER, HeaderValue::from_static("dav123"));
-        response.headers_mut().insert(REQUEST_ID, line.id().clone());
+        response.headers_mut().insert(REQUEST_ID, line.id().header());
         line.answered(&response, waited);
         response.map(|body| Logged::new(body, line))
     }
@@ -232,18 +233,21 @@ impl Service {
         match request.method() {
             &Method::GET | &Method::HEAD => {
                 let (head, _) = request.into_parts();
-                match self.get(&head, &ctx, peer).await.map(pages::confined) {
-                    Ok(response) if response.headers().get(DELIVERY).is_some_and(|way| way == "proxy") => {
-                        response.map(|body| match body {
-                            Body::Empty => body,
-                            body => {
-                                Body::stream(self.transfers.carry(body, ctx.path, ctx.user.clone(), None))
-                            }
-                        })
-                    }
-                    Ok(response) => response,
-                    Err(error) => self.failed(&error, line),
+                let answer = self.get(&head, &ctx, guest, peer).await;
+                spare::keep(head.headers);
+                let (response, strategy) = match answer {
+                    Ok(answer) => answer,
+                    Err(error) => return self.failed(&error, line),
+                };
+                line.delivered(strategy);
+                let response = pages::confined(response);
+                if strategy != Some(Strategy::Proxy) {
+                    return response;
                 }
+                response.map(|body| match body {
+                    Body::Empty => body,
+                    body => Body::stream(self.transfers.carry(body, ctx.path, ctx.user.clone(), None)),
+                })
             }
             &Method::PUT => {
                 let (path, user) = (ctx.path.clone(), ctx.user.clone());
@@ -260,12 +264,15 @@ impl Service {
         request: Request<Incoming>,
         path: &TreePath,
         peer: Peer,
-        line: &AccessLine,
+        line: &mut AccessLine,
     ) -> Response<Body> {
         let (head, _) = request.into_parts();
         let (address, tls) = (peer.address.ip(), peer.tls);
         match self.delivery.signed(&head, path, address, tls).await {
-            Ok(response) => response,
+            Ok((response, strategy)) => {
+                line.delivered(strategy);
+                response
+            }
             Err(error) => self.failed(&error, line),
         }
     }
@@ -305,24 +312,37 @@ impl Service {
         }
     }
 
-    async fn get(&self, head: &Parts, ctx: &Ctx, peer: Peer) -> Result<Response<Body>, Error> {
-        let resource = self.tree.resolve(&ctx.path).await?;
-        if !resource.is_folder() {
-            if let (&Method::GET, Some(query)) = (&head.method, head.uri.query()) {
-                let subtitle = Box::pin(pages::subtitle(&self.delivery, &resource, query));
-                if let Some(subtitle) = subtitle.await? {
-                    return Ok(subtitle);
-                }
-                let picture = Box::pin(pages::thumbnail(&self.delivery, &resource, query));
-                if let Some(picture) = picture.await? {
-                    return Ok(picture);
-                }
-            }
-            return self
-                .delivery
-                .get(head, resource, peer.address.ip(), peer.tls)
-                .await;
+    async fn get(&self, head: &Parts, ctx: &Ctx, guest: &Guest, peer: Peer) -> Result<Answer, Error> {
+        let (address, tls) = (peer.address.ip(), peer.tls);
+        let query = head.uri.query().filter(|_| head.method == Method::GET);
+        if query.is_none()
+            && let Some(last) = guest.last(&self.tree, &ctx.path)
+        {
+            return self.delivery.get(head, &last.file, address, tls).await;
         }
+        let (resource, freshness) = self.tree.resolve_for_long(&ctx.path).await?;
+        if resource.is_folder() {
+            return Ok((self.folder(head, ctx, &resource).await?, None));
+        }
+        if let Some(query) = query {
+            let subtitle = Box::pin(pages::subtitle(&self.delivery, &resource, query));
+            if let Some(subtitle) = subtitle.await? {
+                return Ok((subtitle, None));
+            }
+            let picture = Box::pin(pages::thumbnail(&self.delivery, &resource, query));
+            if let Some(picture) = picture.await? {
+                return Ok((picture, None));
+            }
+        }
+        let file = self.delivery.open(resource);
+        let Some(freshness) = freshness else {
+            return self.delivery.get(head, &file, address, tls).await;
+        };
+        let last = guest.keep(&ctx.path, file, freshness);
+        self.delivery.get(head, &last.file, address, tls).await
+    }
+
+    async fn folder(&self, head: &Parts, ctx: &Ctx, resource: &Resource) -> Result<Response<Body>, Error> {
         if head.method == Method::HEAD {
             return Ok(pages::head());
         }
@@ -337,7 +357,7 @@ impl Service {
             language: Language::of(&head.headers),
             mount: resource.mount.clone(),
         };
-        Box::pin(pages::folder(&self.tree, &resource, view)).await
+        Box::pin(pages::folder(&self.tree, resource, view)).await
     }
 
     async fn fs_link(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
@@ -428,7 +448,7 @@ impl Service {
     }
 
     fn failed(&self, error: &Error, line: &AccessLine) -> Response<Body> {
-        let request = shown(line.id());
+        let request = line.id().shown();
         match answer::status(error.kind()) {
             // Said once, when the calls were stopped.
             _ if error.kind() == ErrorKind::RiskControl => {

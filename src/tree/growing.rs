@@ -14,8 +14,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::flight::lock;
+use super::known::Cache;
 use super::listing::{Chunk, Key, Listing};
-use super::listings::{Stamp, State};
+use super::listings::Stamp;
 use crate::clock::unix_now;
 use crate::drive::{Drive, DriveFuture, Entry, Error, ErrorKind, Urgency};
 use crate::metrics::waited::waiting;
@@ -108,7 +109,7 @@ impl Growing {
 
 /// The task that reads one folder.
 pub(super) struct Reader {
-    pub(super) cache: Arc<Mutex<State>>,
+    pub(super) cache: Arc<Cache>,
     pub(super) key: Key,
     pub(super) growing: Arc<Growing>,
     pub(super) stamp: Stamp,
@@ -227,7 +228,7 @@ impl Reader {
     }
 
     fn end(&self, outcome: Result<Found, Error>) {
-        let mut state = lock(&self.cache);
+        let mut state = self.cache.alter();
         // A folder that was forgotten meanwhile has no slot, or another reader in it.
         let noted = state.land(self.key, &self.growing);
         let outcome = outcome.map(|mut found| {

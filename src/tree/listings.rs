@@ -10,16 +10,17 @@
 //! at once and is compared with 123pan folder by folder as it is used.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
-use super::flight::lock;
 use super::follow::Source;
 use super::growing::{Growing, Reader};
+use super::known::Cache;
 use super::listing::{Change, Key, Listing};
 use super::shelf::Shelf;
 use super::told::Hits;
@@ -55,7 +56,7 @@ impl Life {
 /// The cache of listings.
 #[derive(Debug)]
 pub(super) struct Listings {
-    state: Arc<Mutex<State>>,
+    pub(super) cache: Arc<Cache>,
     life: Life,
     stamp: Stamp,
     shelf: Option<Arc<Shelf>>,
@@ -85,7 +86,7 @@ pub(super) struct State {
     weight: u64,
     bound: u64,
     /// Counts uses, for the choice of what goes first.
-    clock: u64,
+    clock: AtomicU64,
     /// There is a shelf.
     shelved: bool,
     /// Folders whose row on the shelf is not what is known now, with the use at which that came to be.
@@ -106,26 +107,26 @@ struct Slot {
     failed: Option<(Instant, Error)>,
     /// The shelf has been looked at.
     looked: bool,
-    used: u64,
+    used: AtomicU64,
 }
 
 impl Listings {
     /// `bound` counts entries over all folders; a folder itself counts as one.
     pub(super) fn new(life: Life, bound: u64, stamp: Stamp, shelf: Option<Arc<Shelf>>) -> Self {
-        let state = Arc::new(Mutex::new(State {
+        let cache = Arc::new(Cache::new(State {
             slots: HashMap::default(),
             weight: 0,
             bound,
-            clock: 0,
+            clock: AtomicU64::default(),
             shelved: shelf.is_some(),
             dirty: HashMap::new(),
             soiled: Arc::default(),
         }));
         if let Some(shelf) = &shelf {
-            shelf.clone().keep_up(Arc::downgrade(&state));
+            shelf.clone().keep_up(Arc::downgrade(&cache));
         }
         Self {
-            state,
+            cache,
             life,
             stamp,
             shelf,
@@ -136,7 +137,8 @@ impl Listings {
 
     /// The listing of a folder: kept, growing, or begun now.
     pub(super) async fn open(&self, key: Key, drive: &Arc<dyn Drive>) -> Source {
-        if let Some(kept) = self.at_hand(key) {
+        let kept = self.cache.look().fresh(key, Instant::now()).cloned();
+        if let Some(kept) = kept {
             self.hits.count(true);
             return Source::Kept(kept);
         }
@@ -150,19 +152,8 @@ impl Listings {
         source
     }
 
-    /// A listing that need not be asked for.
-    pub(super) fn at_hand(&self, key: Key) -> Option<Arc<Listing>> {
-        let mut state = lock(&self.state);
-        let clock = state.clock + 1;
-        let slot = state.slots.get_mut(&key)?;
-        let kept = slot.fresh(Instant::now())?.clone();
-        slot.used = clock;
-        state.clock = clock;
-        Some(kept)
-    }
-
     fn source(&self, key: Key, drive: &Arc<dyn Drive>) -> Source {
-        let mut state = lock(&self.state);
+        let mut state = self.cache.alter();
         let now = Instant::now();
         let slot = state.slot(key);
         if let Some(kept) = slot.fresh(now) {
@@ -190,7 +181,7 @@ impl Listings {
                     .filter(|kept| served && kept.entries().len() >= LARGE)
                     .filter(|kept| self.life.trusts_rows_of(kept.whole_stamp));
                 let reader = Reader {
-                    cache: self.state.clone(),
+                    cache: self.cache.clone(),
                     key,
                     growing: growing.clone(),
                     stamp: self.stamp.clone(),
@@ -214,7 +205,7 @@ impl Listings {
 
     /// Makes one of our own changes.
     pub(super) fn change(&self, key: Key, change: Change) {
-        let mut state = lock(&self.state);
+        let mut state = self.cache.alter();
         state.soil(key);
         let Some(slot) = state.slots.get_mut(&key) else {
             return;
@@ -241,14 +232,14 @@ impl Listings {
             stamp,
             whole_stamp: stamp,
         };
-        let mut state = lock(&self.state);
+        let mut state = self.cache.alter();
         state.slot(key).looked = true;
         state.keep(key, Arc::new(listing));
     }
 
     /// Forgets a folder that is gone, or that is not what we think.
     pub(super) fn forget(&self, key: Key) {
-        let mut state = lock(&self.state);
+        let mut state = self.cache.alter();
         state.soil(key);
         if let Some(kept) = state.slots.remove(&key).and_then(|slot| slot.kept) {
             state.weight -= kept.weight();
@@ -258,17 +249,17 @@ impl Listings {
     /// A known listing, however old it is.
     pub(super) async fn kept(&self, key: Key) -> Option<Arc<Listing>> {
         self.look_on_the_shelf(key).await;
-        lock(&self.state).slots.get(&key)?.kept.clone()
+        self.cache.look().known(key)
     }
 
     /// Entries and folders kept.
     pub(super) fn weight(&self) -> u64 {
-        lock(&self.state).weight
+        self.cache.look().weight
     }
 
     /// Every folder is asked anew when it is wanted next (SIGHUP).
     pub(super) fn expire_all(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.cache.alter();
         state.slots.values_mut().for_each(Slot::expire);
         drop(state);
         if let Some(shelf) = &self.shelf {
@@ -278,7 +269,7 @@ impl Listings {
 
     /// A folder is asked anew when it is wanted next, unless it was read just now.
     pub(super) fn expire(&self, key: Key) {
-        let mut state = lock(&self.state);
+        let mut state = self.cache.alter();
         let slot = state.slot(key);
         let read_at = slot.kept.as_ref().and_then(|kept| kept.read_at);
         if read_at.is_none_or(|at| at.elapsed() >= JUST_READ) {
@@ -289,7 +280,7 @@ impl Listings {
     /// Whether a folder was read, in this run or before, so lately that it may be shown.
     pub(super) async fn is_known(&self, key: Key) -> bool {
         self.look_on_the_shelf(key).await;
-        let state = lock(&self.state);
+        let state = self.cache.look();
         let slot = state.slots.get(&key).filter(|slot| !slot.expired);
         let kept = slot.and_then(|slot| slot.kept.as_ref());
         kept.is_some_and(|kept| Instant::now() < kept.due || self.life.trusts_rows_of(kept.stamp))
@@ -298,7 +289,7 @@ impl Listings {
     /// Puts what is known onto the shelf; for the end of the process.
     pub(super) async fn put_by(&self) {
         if let Some(shelf) = &self.shelf {
-            shelf.flush(&self.state).await;
+            shelf.flush(&self.cache).await;
         }
     }
 
@@ -309,7 +300,7 @@ impl Listings {
             let known = |slot: &Slot| slot.looked || slot.kept.is_some();
             state.slots.get(&key).is_some_and(known) || state.dirty.contains_key(&key)
         };
-        if !needless(&lock(&self.state)) {
+        if !needless(&self.cache.look()) {
             Box::pin(self.take_off(shelf, key, needless)).await;
         }
     }
@@ -317,11 +308,11 @@ impl Listings {
     async fn take_off(&self, shelf: &Shelf, key: Key, needless: impl Fn(&State) -> bool) {
         // One after the other: many who want one folder wait for one reading.
         let _turn = shelf.turn().await;
-        if needless(&lock(&self.state)) {
+        if needless(&self.cache.look()) {
             return;
         }
         let (found, trusted) = shelf.load(key).await;
-        let mut state = lock(&self.state);
+        let mut state = self.cache.alter();
         if needless(&state) {
             return;
         }
@@ -352,10 +343,22 @@ impl Slot {
 impl State {
     /// The slot of a folder that is used now.
     fn slot(&mut self, key: Key) -> &mut Slot {
-        self.clock += 1;
+        let now = self.tick();
         let slot = self.slots.entry(key).or_default();
-        slot.used = self.clock;
+        *slot.used.get_mut() = now;
         slot
+    }
+
+    /// A listing that is used now and need not be asked for.
+    pub(super) fn fresh(&self, key: Key, now: Instant) -> Option<&Arc<Listing>> {
+        let slot = self.slots.get(&key)?;
+        let kept = slot.fresh(now)?;
+        slot.used.store(self.tick(), Ordering::Relaxed);
+        Some(kept)
+    }
+
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The row on the shelf is not true any more.
@@ -363,8 +366,8 @@ impl State {
         if !self.shelved {
             return;
         }
-        self.clock += 1;
-        self.dirty.insert(key, self.clock);
+        let now = self.tick();
+        self.dirty.insert(key, now);
         self.soiled.notify_one();
     }
 
@@ -425,7 +428,7 @@ impl State {
                 .slots
                 .iter()
                 .filter(|(_, slot)| slot.kept.is_some())
-                .min_by_key(|(_, slot)| slot.used);
+                .min_by_key(|(_, slot)| slot.used.load(Ordering::Relaxed));
             let Some((&key, _)) = oldest else { break };
             if let Some(slot) = self.slots.get_mut(&key) {
                 if let Some(old) = slot.kept.take() {

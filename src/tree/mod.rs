@@ -12,6 +12,7 @@ mod follow;
 pub mod fuzz;
 mod growing;
 mod kept;
+mod known;
 mod link;
 mod listing;
 mod listings;
@@ -31,6 +32,7 @@ mod warm;
 
 pub use flight::Flights;
 pub use kept::{DeadProperty, PropertyName};
+pub use known::Freshness;
 pub use listing::Chunk;
 pub use members::Members;
 pub use mount::Mount;
@@ -187,6 +189,21 @@ impl Tree {
     /// # Errors
     /// `NotFound` only where a whole listing lacks the name; every failure of a drive as it is.
     pub async fn resolve(&self, path: &TreePath) -> Result<Resource, Error> {
+        Ok(self.resolve_for_long(path).await?.0)
+    }
+
+    /// The same; and how long it is so, where that is known.
+    ///
+    /// # Errors
+    /// As [`Tree::resolve`].
+    pub async fn resolve_for_long(&self, path: &TreePath) -> Result<(Resource, Option<Freshness>), Error> {
+        if let Some((resource, freshness)) = self.known(path) {
+            return Ok((resource, Some(freshness)));
+        }
+        Ok((Box::pin(self.look_for(path)).await?, None))
+    }
+
+    async fn look_for(&self, path: &TreePath) -> Result<Resource, Error> {
         let bridge = || Resource {
             path: path.clone(),
             mount: None,
@@ -202,17 +219,9 @@ impl Tree {
         };
         let root = || folder(path.name().unwrap_or_default(), mount.drive.root());
         let (mut above, mut kind, mut last) = (mount.drive.root(), Kind::Folder, None);
-        let mut names = rest.segments().peekable();
-        while let Some(name) = names.next() {
+        for name in rest.segments() {
             if kind != Kind::Folder {
                 return Err(not_found());
-            }
-            // A folder on the way is not copied.
-            if names.peek().is_some()
-                && let Some(found) = self.at_hand(mount, above, name, |entry| (entry.id, entry.kind))
-            {
-                (above, kind) = found;
-                continue;
             }
             match self.find(mount, above, name).await? {
                 Some(found) => {
@@ -228,23 +237,6 @@ impl Tree {
             mount: Some(mount.clone()),
             entry: Arc::new(last.unwrap_or_else(root)),
         })
-    }
-
-    /// What `take` takes of a member that need not be asked for.
-    fn at_hand<T>(
-        &self,
-        mount: &Arc<Mount>,
-        folder: Id,
-        name: &str,
-        take: impl FnOnce(&Entry) -> T,
-    ) -> Option<T> {
-        if !self.pending.is_empty() {
-            return None;
-        }
-        let listing = self.listings.at_hand((mount.store, folder))?;
-        let found = listing.find(name).map(take)?;
-        self.listings.hits.count(true);
-        Some(found)
     }
 
     async fn find(&self, mount: &Arc<Mount>, folder: Id, name: &str) -> Result<Option<Entry>, Error> {

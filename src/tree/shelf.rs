@@ -5,14 +5,13 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::flight::lock;
+use super::known::Cache;
 use super::listing::{Key, Listing};
-use super::listings::State;
 use crate::drive::{Entry, Id, Kind};
 use crate::state::listings::{ListingStore, StoredListing, StoredRow};
 
@@ -71,29 +70,29 @@ impl Shelf {
     }
 
     /// Writes what changes, as long as the cache lives.
-    pub(super) fn keep_up(self: Arc<Self>, cache: Weak<Mutex<State>>) {
+    pub(super) fn keep_up(self: Arc<Self>, cache: Weak<Cache>) {
         tokio::spawn(async move {
             loop {
-                let Some(changed) = cache.upgrade().map(|state| lock(&state).soiled.clone()) else {
+                let Some(changed) = cache.upgrade().map(|cache| cache.look().soiled.clone()) else {
                     return;
                 };
                 // The cache may be dropped meanwhile: then nobody wakes us, and nothing is held.
                 changed.notified().await;
                 tokio::time::sleep(DELAY).await;
-                let Some(state) = cache.upgrade() else { return };
-                self.flush(&state).await;
+                let Some(cache) = cache.upgrade() else { return };
+                self.flush(&cache).await;
             }
         });
     }
 
     /// Writes all that has changed.
-    pub(super) async fn flush(&self, cache: &Mutex<State>) {
+    pub(super) async fn flush(&self, cache: &Cache) {
         let _alone = self.writing.lock().await;
-        let mut keys: Vec<(Key, u64)> = lock(cache).dirty.iter().map(|(key, at)| (*key, *at)).collect();
+        let mut keys: Vec<(Key, u64)> = cache.look().dirty.iter().map(|(key, at)| (*key, *at)).collect();
         while !keys.is_empty() {
             let mut batch = Vec::new();
             {
-                let state = lock(cache);
+                let state = cache.look();
                 let mut entries = 0;
                 while entries < BATCH
                     && let Some((key, at)) = keys.pop()
@@ -119,7 +118,7 @@ impl Shelf {
             };
             // It cannot panic but by redb; then the rows stay as they are.
             let _ = tokio::task::spawn_blocking(write).await;
-            let mut state = lock(cache);
+            let mut state = cache.alter();
             for (key, at, _) in batch {
                 if state.dirty.get(&key) == Some(&at) {
                     state.dirty.remove(&key);

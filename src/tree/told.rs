@@ -51,6 +51,11 @@ impl Hits {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// It had what was wanted so often.
+    pub(super) fn had(&self, times: u64) {
+        self.hits.fetch_add(times, Ordering::Relaxed);
+    }
+
     fn counts(&self) -> (u64, u64) {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         (load(&self.hits), load(&self.misses))

@@ -30,12 +30,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const LEAVES: &[&str] = &[
     "config",
     "clock",
+    "date",
     "body",
     "state",
     "metrics",
     "media_type",
     "hex",
     "private",
+    "spare",
 ];
 
 const LEAVES_MAY_USE: &[(&str, &str)] = &[

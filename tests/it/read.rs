@@ -1,6 +1,8 @@
 //! Reading an account: listing, GET, HEAD, and what they cost.
 
 use super::KIND;
+use super::write::world;
+use crate::world::{PASSWORD, USER, client};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_listed_and_redirected_to_the_cdn() {
@@ -34,4 +36,55 @@ async fn fifty_cold_gets_of_one_file_cost_one_list_call_a_level_and_one_link_cal
     assert_eq!(world.calls("list"), 3);
     assert_eq!(world.calls("download_info"), 1);
     assert_eq!(world.calls("sign_in"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_a_file_again_on_one_connection_sees_at_once_what_became_of_it() {
+    for mode in ["through", "back"] {
+        let world = world(mode, |cloud| {
+            cloud.add_file("/f/a.txt", "old");
+            cloud.add_file("/f/c.txt", "other");
+        })
+        .await;
+        let reader = client();
+        let read = async || {
+            let url = world.url("/drive/f/a.txt");
+            let mut seen = Vec::new();
+            // The second one needs no look.
+            for _ in 0..2 {
+                let answer = reader
+                    .get(&url)
+                    .basic_auth(USER, Some(PASSWORD))
+                    .send()
+                    .await
+                    .unwrap();
+                let status = answer.status().as_u16();
+                let text = answer.text().await.unwrap();
+                seen.push(if status == 200 { text } else { status.to_string() });
+            }
+            assert_eq!(seen[0], seen[1], "{mode}");
+            seen.remove(0)
+        };
+        let change = async |method: &str, path: &str, to: &str, body: &'static str| {
+            let request = world.request(method, path).body(body);
+            let answer = match to {
+                "" => request.send().await,
+                to => request.header("destination", world.url(to)).send().await,
+            };
+            assert!(answer.unwrap().status().is_success(), "{mode} {method}");
+        };
+        assert_eq!(read().await, "old");
+        change("PUT", "/drive/f/a.txt", "", "new").await;
+        assert_eq!(read().await, "new");
+        change("MOVE", "/drive/f/a.txt", "/drive/f/b.txt", "").await;
+        assert_eq!(read().await, "404");
+        change("MOVE", "/drive/f/c.txt", "/drive/f/a.txt", "").await;
+        assert_eq!(read().await, "other");
+        change("MOVE", "/drive/f", "/drive/g", "").await;
+        assert_eq!(read().await, "404");
+        change("MOVE", "/drive/g", "/drive/f", "").await;
+        assert_eq!(read().await, "other");
+        change("DELETE", "/drive/f/a.txt", "", "").await;
+        assert_eq!(read().await, "404");
+    }
 }

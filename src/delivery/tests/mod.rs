@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http_body_util::BodyExt;
 
 use self::stand_in::{Act, StandIn, bytes};
+use super::upstream::{LinkFuture, Links};
 use super::*;
 use crate::config;
 use crate::drive::{Capability, Drive, DriveFuture, Entry, Id, Kind, Link, Lister, Quota};
@@ -186,7 +187,9 @@ impl World {
         let (request, ()) = request.body(()).unwrap().into_parts();
         let client = Client::of(&request, peer.parse().unwrap(), false);
         let links = Arc::clone(&self.links) as Arc<dyn Links>;
-        self.engine.get(&request, &self.resource, client, links).await
+        let file = OpenFile::new(self.resource.clone(), links);
+        let (response, _) = self.engine.get(&request, &file, client).await?;
+        Ok(response)
     }
 
     async fn get(&self, headers: &[(&str, &str)]) -> Response<Body> {

@@ -13,7 +13,7 @@ use super::order::{Column, Order, Ordered};
 use super::words::{Language, Words};
 use super::{SCRIPT, begin, escape, escaped, human, kind, respond};
 use crate::body::Body;
-use crate::dav::date::{Civil, is_known};
+use crate::date::{Civil, is_known};
 use crate::dav::encode::href_segment;
 use crate::dav::frames::{Frames, Render, Source};
 use crate::drive::{Entry, Error};

@@ -1,10 +1,13 @@
-//! Unix seconds as the dates of WebDAV: RFC 9110 5.6.7 (the fixed form of RFC 1123, always GMT) and
+//! Unix seconds as the dates of HTTP and WebDAV: RFC 9110 5.6.7 (the fixed form of RFC 1123, always GMT) and
 //! RFC 3339.
 //!
-//! Written by hand because a listing formats two dates for each entry; [`Dates`] remembers the last one of
+//! Written by hand because a listing formats two dates for each entry, and a redirect one each time; [`Dates`] remembers the last one of
 //! each form, since files of one upload share it.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use bytes::BytesMut;
+use http::HeaderValue;
 
 const DAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
 const MONTHS: [&[u8; 3]; 12] = [
@@ -17,6 +20,12 @@ const LAST: i64 = 253_402_300_799;
 /// Whether these Unix seconds are a known date that can be written. 0 stands for unknown.
 pub fn is_known(seconds: i64) -> bool {
     seconds != 0 && (FIRST..=LAST).contains(&seconds)
+}
+
+/// The value of `Expires` or `Last-Modified`; `None` before 1970 and after the year 9999.
+pub fn header(time: SystemTime) -> Option<HeaderValue> {
+    let seconds = i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()?;
+    HeaderValue::from_bytes(&Civil::new((seconds <= LAST).then_some(seconds)?).rfc1123()).ok()
 }
 
 /// A date in the proleptic Gregorian calendar, UTC.
@@ -192,6 +201,8 @@ mod tests {
     #[test]
     fn unknown_and_unwritable_times_are_not_dates() {
         assert!(is_known(1) && is_known(-1) && is_known(LAST));
+        let last = UNIX_EPOCH + Duration::from_secs(LAST as u64);
+        assert!(header(last).is_some() && header(last + Duration::from_secs(1)).is_none());
         assert!(!is_known(0) && !is_known(LAST + 1) && !is_known(i64::MIN));
     }
 
@@ -202,7 +213,8 @@ mod tests {
             let wanted = httpdate::fmt_http_date(moment);
             let civil = Civil::new(seconds);
             let written = civil.rfc1123();
-            prop_assert_eq!(text(&written), wanted);
+            prop_assert_eq!(text(&written), &wanted);
+            prop_assert_eq!(header(moment).unwrap(), wanted);
             let parsed: jiff::Timestamp = text(&civil.rfc3339()).parse().unwrap();
             prop_assert_eq!(parsed.as_second(), seconds);
         }
