@@ -18,7 +18,7 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST,
     HeaderName, HeaderValue, LOCATION, RANGE, REFERER, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
-use http::{Method, Request, Response, Uri};
+use http::{Method, Request, Response};
 use hyper::client::conn::http1;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -28,7 +28,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connect::Connect;
 use super::pool::{Arriving, Content, Failure, Pool};
-use super::redirect::printable;
+use super::target::Target;
 use crate::config::Outbound;
 use crate::drive::{Error, ErrorKind};
 use crate::metrics::waited::waiting;
@@ -88,8 +88,8 @@ impl Drop for Lane {
 /// One request to the CDN. Has no `Debug`, because of the URL.
 #[derive(Clone, Copy)]
 pub struct Ask<'a> {
-    /// Absolute URL; a secret.
-    pub url: &'a str,
+    /// Where to.
+    pub to: &'a Target,
     /// Value of `Range`.
     pub range: Option<&'a str>,
     /// Value of `Referer`.
@@ -173,10 +173,10 @@ impl Cdn {
     /// # Errors
     /// `Unreachable`, `Timeout`; `Nonsense` for a URL that is none and for too many redirects.
     pub async fn get(&self, lane: &Lane, ask: Ask<'_>) -> Result<Response<Arriving>, Error> {
-        let mut uri = parse(ask.url)?;
-        let mut home = true;
+        let (mut hop, mut home): (Option<Target>, bool) = (None, true);
         for _ in 0..=MAX_HOPS {
-            let response = self.send(lane, uri.clone(), ask, home).await?;
+            let to = hop.as_ref().unwrap_or(ask.to);
+            let response = self.send(lane, to, ask, home).await?;
             let status = response.status().as_u16();
             let Some(location) = response.headers().get(LOCATION) else {
                 return Ok(response);
@@ -184,9 +184,9 @@ impl Cdn {
             if !matches!(status, 301 | 302 | 303 | 307 | 308) {
                 return Ok(response);
             }
-            let next = follow(&uri, location)?;
-            home &= next.authority() == uri.authority();
-            uri = next;
+            let next = to.follow(location)?;
+            home &= next.uri().authority() == to.uri().authority();
+            hop = Some(next);
         }
         Err(Error::new(
             ErrorKind::Nonsense,
@@ -204,27 +204,28 @@ impl Cdn {
         authorization: &SecretString,
         body: Bytes,
     ) -> Result<Response<Arriving>, Error> {
-        let mut authorization = HeaderValue::from_str(authorization.expose_secret()).map_err(|_| no_url())?;
+        let mut authorization = HeaderValue::from_str(authorization.expose_secret()).map_err(|_| {
+            let sentence = "The secret of the other dav123 cannot be sent as a header.";
+            Error::new(ErrorKind::Nonsense, sentence)
+        })?;
         authorization.set_sensitive(true);
         let mut request = Request::new(Content::new(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = parse(url)?;
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, OURS);
         headers.insert(AUTHORIZATION, authorization);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        self.request(&self.narrow, request).await
+        self.request(&self.narrow, request, &Target::parse(url)?).await
     }
 
     async fn send(
         &self,
         lane: &Lane,
-        uri: Uri,
+        to: &Target,
         ask: Ask<'_>,
         home: bool,
     ) -> Result<Response<Arriving>, Error> {
         let mut request = Request::new(Content::default());
-        *request.uri_mut() = uri;
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, OURS);
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
@@ -247,11 +248,16 @@ impl Cdn {
         } else {
             &self.narrow
         };
-        self.request(pool, request).await
+        self.request(pool, request, to).await
     }
 
-    async fn request(&self, pool: &Pool, request: Request<Content>) -> Result<Response<Arriving>, Error> {
-        match waiting(pool.send(request, self.head_timeout)).await {
+    async fn request(
+        &self,
+        pool: &Pool,
+        request: Request<Content>,
+        to: &Target,
+    ) -> Result<Response<Arriving>, Error> {
+        match waiting(pool.send(request, to, self.head_timeout)).await {
             Ok(response) => Ok(response),
             Err(Failure::Late) => Err(Error::new(
                 ErrorKind::Timeout,
@@ -345,54 +351,4 @@ fn distrusts(error: &(dyn StdError + 'static)) -> bool {
         };
     }
     false
-}
-
-fn no_url() -> Error {
-    Error::new(
-        ErrorKind::Nonsense,
-        "123pan gave a download link that is not a web address.",
-    )
-}
-
-fn parse(url: &str) -> Result<Uri, Error> {
-    let uri: Uri = printable(url).parse().map_err(|_| no_url())?;
-    match uri.scheme_str() {
-        Some("http" | "https") if uri.host().is_some() => Ok(uri),
-        _ => Err(no_url()),
-    }
-}
-
-fn follow(from: &Uri, location: &HeaderValue) -> Result<Uri, Error> {
-    let location = std::str::from_utf8(location.as_bytes()).map_err(|_| no_url())?;
-    if let Ok(uri) = parse(location) {
-        return Ok(uri);
-    }
-    let base = url::Url::parse(&from.to_string()).map_err(|_| no_url())?;
-    parse(base.join(location).map_err(|_| no_url())?.as_str())
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_is_a_web_address_and_stray_bytes_are_escaped() {
-        let uri = parse("http://cdn/电影 a.mkv?x=%20~&y=+").unwrap();
-        assert_eq!(uri.path(), "/%E7%94%B5%E5%BD%B1%20a.mkv");
-        assert_eq!(uri.query(), Some("x=%20~&y=+"));
-        for bad in ["/relative", "ftp://cdn/x", "file:///etc/passwd", ""] {
-            assert_eq!(parse(bad).unwrap_err().kind(), ErrorKind::Nonsense, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_location_may_be_relative_but_never_leaves_http() {
-        let from = parse("https://cdn/a/b?c").unwrap();
-        let to = |location: &str| follow(&from, &HeaderValue::from_bytes(location.as_bytes()).unwrap());
-        assert_eq!(to("../d?e").unwrap().to_string(), "https://cdn/d?e");
-        assert_eq!(to("//other/f").unwrap().to_string(), "https://other/f");
-        assert_eq!(to("http://x:1/é").unwrap().to_string(), "http://x:1/%C3%A9");
-        assert!(to("file:///etc/passwd").is_err());
-    }
 }

@@ -30,6 +30,7 @@ mod remembered;
 mod representation;
 mod role;
 mod strategy;
+mod target;
 #[cfg(test)]
 mod tests;
 mod thumbnail;

@@ -1,6 +1,6 @@
 //! A file that is given out, with what all answers about it have in common: whoever may be asked for it again keeps it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use super::Engine;
@@ -59,6 +59,7 @@ impl OpenFile {
             media_type: self.shown.media_type().clone(),
             limits: engine.limits,
             counts: Arc::clone(engine.tally.of(mount)),
+            target: Mutex::default(),
         };
         Ok(self.supply.get_or_init(|| Arc::new(supply)))
     }

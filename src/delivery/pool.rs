@@ -13,9 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, Uri};
+use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -28,6 +26,7 @@ use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
 use super::connect::Connect;
+use super::target::{Host, Target};
 
 /// How long a connection is kept that nobody uses.
 const KEPT_FOR: Duration = Duration::from_secs(50);
@@ -87,9 +86,6 @@ struct Connection {
 #[derive(Default)]
 struct Alarm(Option<Pin<Box<Sleep>>>);
 
-#[derive(Clone, PartialEq, Eq)]
-struct Host(Scheme, Authority);
-
 /// What is kept, the oldest first.
 #[derive(Default)]
 struct Shelf(Mutex<Kept>);
@@ -111,7 +107,7 @@ impl Pool {
         }
     }
 
-    /// Sends a request whose URI is absolute, and returns the answer once its head is here, within `patience`. A kept
+    /// Sends a request to an address, and returns the answer once its head is here, within `patience`. A kept
     /// connection that turns out to be closed before anything was sent is replaced.
     ///
     /// # Errors
@@ -119,18 +115,18 @@ impl Pool {
     pub async fn send(
         &self,
         mut request: Request<Content>,
+        to: &Target,
         patience: Duration,
     ) -> Result<Response<Arriving>, Failure> {
         let deadline = Instant::now() + patience;
-        let to = std::mem::take(request.uri_mut());
-        let host = address(&mut request, &to).ok_or_else(|| Failure::Connect("not a web address".into()))?;
+        to.address(&mut request);
         loop {
-            let kept = self.shelf.take(&host);
+            let kept = self.shelf.take(to.host());
             let fresh = kept.is_none();
             let connection = match kept {
                 Some(connection) => connection,
                 None => {
-                    let connecting = Box::pin(self.connect(to.clone(), host.clone()));
+                    let connecting = Box::pin(self.connect(to));
                     let connected = tokio::time::timeout_at(deadline, connecting).await;
                     connected.unwrap_or(Err(Failure::Late))?
                 }
@@ -146,17 +142,17 @@ impl Pool {
         }
     }
 
-    async fn connect(&self, to: Uri, host: Host) -> Result<Box<Connection>, Failure> {
+    async fn connect(&self, to: &Target) -> Result<Box<Connection>, Failure> {
         let mut connector = self.connector.clone();
         let connecting = async {
             std::future::poll_fn(|cx| connector.poll_ready(cx)).await?;
-            connector.call(to).await
+            connector.call(to.uri().clone()).await
         };
         let stream = connecting.await.map_err(Failure::Connect)?;
         let made = self.builder.handshake(stream).await;
         let (sender, driver) = made.map_err(Failure::Exchange)?;
         Ok(Box::new(Connection {
-            host,
+            host: to.host().clone(),
             sender,
             driver,
             alarm: Alarm::default(),
@@ -192,21 +188,6 @@ impl Pool {
     }
 }
 
-/// Makes the request one for this host alone: the path for its target, the authority for `Host` (RFC 9112 3.2.1).
-fn address(request: &mut Request<Content>, to: &Uri) -> Option<Host> {
-    let (scheme, authority) = (to.scheme()?, to.authority()?);
-    let path = to.path_and_query().cloned();
-    *request.uri_mut() = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
-    let usual = if *scheme == Scheme::HTTPS { 443 } else { 80 };
-    let host = match to.port_u16().filter(|&port| port != usual) {
-        Some(_) => authority.as_str().rsplit('@').next()?,
-        None => authority.host(),
-    };
-    let host = HeaderValue::from_str(host).ok()?;
-    request.headers_mut().insert(HOST, host);
-    Some(Host(scheme.clone(), authority.clone()))
-}
-
 impl Shelf {
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -217,12 +198,12 @@ impl Shelf {
     fn take(&self, host: &Host) -> Option<Box<Connection>> {
         let here = Handle::current().id();
         let mut kept = self.lock();
-        let last = |may: &dyn Fn(Instant, &Connection) -> bool| {
+        let last = |may: &dyn Fn(&Connection, Instant) -> bool| {
             let mut kept = kept.connections.iter();
-            kept.rposition(|(since, kept)| kept.host == *host && may(*since, kept))
+            kept.rposition(|(since, kept)| may(kept, *since))
         };
-        let at =
-            last(&|_, kept| kept.home == here).or_else(|| last(&|since, _| since.elapsed() >= AT_HOME))?;
+        let own = last(&|kept, _| kept.home == here && kept.host == *host);
+        let at = own.or_else(|| last(&|kept, since| kept.host == *host && since.elapsed() >= AT_HOME))?;
         kept.connections.remove(at).map(|(_, connection)| connection)
     }
 

@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Limited};
 
 use super::Delivery;
 use super::cdn::Ask;
+use super::target::Target;
 use crate::drive::{Error, ErrorKind};
 use crate::tree::Resource;
 
@@ -37,7 +38,7 @@ impl Delivery {
         let nonsense = || Error::new(ErrorKind::Nonsense, "123pan gave no picture.");
         let fetched = async {
             let ask = Ask {
-                url: &address,
+                to: &Target::parse(&address)?,
                 range: None,
                 referer: None,
                 headers: &[],

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -21,6 +21,7 @@ use super::count::Counts;
 use super::pool::Arriving;
 use super::range::{ByteRange, Spec, parse_content_range};
 use super::referer::Referers;
+use super::target::Target;
 use crate::drive::{Content, Error, ErrorKind, Link, LinkWish, Retry};
 
 /// Bytes read of an answer that is not the file, to see what it says.
@@ -137,6 +138,20 @@ pub struct Supply {
     pub limits: Limits,
     /// What is counted.
     pub counts: Arc<Counts>,
+    /// The link that was used last, taken apart.
+    pub target: Mutex<Option<(Arc<Link>, Arc<Target>)>>,
+}
+
+impl Supply {
+    fn target(&self, link: &Arc<Link>) -> Result<Arc<Target>, Error> {
+        let mut last = self.target.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, target)) = last.as_ref().filter(|(of, _)| Arc::ptr_eq(of, link)) {
+            return Ok(Arc::clone(target));
+        }
+        let target = Arc::new(Target::parse(link.expose())?);
+        *last = Some((Arc::clone(link), Arc::clone(&target)));
+        Ok(target)
+    }
 }
 
 /// Which bytes of which file.
@@ -252,11 +267,15 @@ impl Source {
         }
     }
 
-    async fn try_link(&self, link: &Link, range: Option<&str>, want: &Want) -> Verdict {
+    async fn try_link(&self, link: &Arc<Link>, range: Option<&str>, want: &Want) -> Verdict {
+        let target = match self.supply.target(link) {
+            Ok(target) => target,
+            Err(error) => return Verdict::Wrong(error),
+        };
         let mut last = Verdict::WrongReferer;
         for referer in self.supply.referers.order(link) {
             let ask = Ask {
-                url: link.expose(),
+                to: &target,
                 range,
                 referer,
                 headers: &link.headers,
@@ -300,8 +319,11 @@ pub async fn works_without_referer(cdn: &Cdn, link: &Link, size: Option<u64>) ->
 
 /// Asks for the link's first byte without any `Referer`, as a redirected client does: one byte of traffic.
 pub async fn probe(cdn: &Cdn, link: &Link, size: Option<u64>) -> Probe {
+    let Ok(target) = Target::parse(link.expose()) else {
+        return Probe::Unreachable;
+    };
     let ask = Ask {
-        url: link.expose(),
+        to: &target,
         range: Some("bytes=0-0"),
         referer: None,
         headers: &[],

@@ -78,6 +78,7 @@ async fn a_file_that_changes_under_a_download_is_never_mixed() {
             media_type: "".into(),
             limits: LIMITS,
             counts: Arc::default(),
+            target: std::sync::Mutex::default(),
         });
         let lane = cdn.lane();
         let source = Arc::new(Source { lane, supply });
