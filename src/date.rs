@@ -1,8 +1,8 @@
 //! Unix seconds as the dates of HTTP and WebDAV: RFC 9110 5.6.7 (the fixed form of RFC 1123, always GMT) and
 //! RFC 3339.
 //!
-//! Written by hand because a listing formats two dates for each entry, and a redirect one each time; [`Dates`] remembers the last one of
-//! each form, since files of one upload share it.
+//! Written by hand because a listing formats two dates for each entry, and a redirect one each time; [`Dates`] remembers the
+//! last one of each form, since files of one upload share it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

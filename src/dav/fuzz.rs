@@ -43,7 +43,7 @@ impl World {
     fn new() -> Self {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.enable_all().start_paused(true).build().unwrap();
-        let (tree, config, folder) = runtime.block_on(tree());
+        let (tree, config, folder) = runtime.block_on(tree("0s"));
         Self {
             runtime,
             tree,

@@ -74,7 +74,7 @@ use crate::metrics::Metrics;
 use crate::tree::{Fetch, FileStream, Mount, Resource, Tree};
 
 /// Says on every GET that left from here which strategy answered it.
-pub const DELIVERY: HeaderName = HeaderName::from_static("x-dav123-delivery");
+const DELIVERY: HeaderName = HeaderName::from_static("x-dav123-delivery");
 /// How long the CDN may take to begin its answer.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A worker fetches at once; its link need not live long.

@@ -7,11 +7,11 @@ use super::Engine;
 use super::representation::Representation;
 use super::upstream::{LinkFuture, Links, Supply};
 use crate::drive::{Content, Error, Link, LinkWish};
-use crate::tree::{Mount, Resource, Tree};
+use crate::tree::{Mount, Resource, Tree, TreePath};
 
 /// A file of the tree, or of the origin of `[proxy]`.
 pub struct OpenFile {
-    pub(super) resource: Resource,
+    pub(super) resource: Arc<Resource>,
     pub(super) links: Arc<dyn Links>,
     pub(super) shown: Representation,
     supply: OnceLock<Arc<Supply>>,
@@ -20,12 +20,12 @@ pub struct OpenFile {
 /// The links of one file of the tree.
 struct TreeLinks {
     tree: Arc<Tree>,
-    file: Resource,
+    file: Arc<Resource>,
 }
 
 impl OpenFile {
     /// A file whose links come from there.
-    pub(super) fn new(resource: Resource, links: Arc<dyn Links>) -> Self {
+    pub(super) fn new(resource: Arc<Resource>, links: Arc<dyn Links>) -> Self {
         Self {
             shown: Representation::of(Arc::clone(&resource.entry)),
             resource,
@@ -36,8 +36,13 @@ impl OpenFile {
 
     /// A file of the tree.
     pub(super) fn of_tree(tree: Arc<Tree>, resource: Resource) -> Self {
-        let file = resource.clone();
-        Self::new(resource, Arc::new(TreeLinks { tree, file }))
+        let file = Arc::new(resource);
+        Self::new(Arc::clone(&file), Arc::new(TreeLinks { tree, file }))
+    }
+
+    /// Where in the tree.
+    pub fn path(&self) -> &TreePath {
+        &self.resource.path
     }
 
     /// Where its bytes come from.

@@ -151,7 +151,7 @@ impl Delivery {
             });
         }
         let client = Client::of(request, peer, https);
-        let file = OpenFile::new(file, links);
+        let file = OpenFile::new(Arc::new(file), links);
         let (mut response, strategy) = self.engine.get(request, &file, client).await?;
         share(&mut response);
         Ok((response, strategy))
@@ -169,7 +169,7 @@ impl Delivery {
             .headers
             .insert(RANGE, HeaderValue::from_static("bytes=0-0"));
         let links = Arc::clone(links) as Arc<dyn Links>;
-        let file = OpenFile::new(file.clone(), links);
+        let file = OpenFile::new(Arc::new(file.clone()), links);
         let (response, _) = self.engine.get(&request, &file, client).await?;
         let range = response.headers().get(CONTENT_RANGE);
         Ok(range.and_then(|range| range.to_str().ok()?.rsplit_once('/')?.1.parse().ok()))

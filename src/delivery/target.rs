@@ -30,10 +30,7 @@ impl Target {
     /// # Errors
     /// `Nonsense` where it is no address of the web.
     pub fn parse(url: &str) -> Result<Self, Error> {
-        Self::of(url).ok_or_else(|| {
-            let sentence = "123pan gave a download link that is not a web address.";
-            Error::new(ErrorKind::Nonsense, sentence)
-        })
+        Self::of(url).ok_or_else(no_address)
     }
 
     fn of(url: &str) -> Option<Self> {
@@ -62,15 +59,12 @@ impl Target {
     /// # Errors
     /// `Nonsense` where that is none of the web.
     pub fn follow(&self, location: &HeaderValue) -> Result<Self, Error> {
-        let Ok(location) = std::str::from_utf8(location.as_bytes()) else {
-            return Self::parse("");
-        };
+        let location = std::str::from_utf8(location.as_bytes()).map_err(|_| no_address())?;
         if let Some(absolute) = Self::of(location) {
             return Ok(absolute);
         }
-        let base = url::Url::parse(&self.uri.to_string()).ok();
-        let joined = base.and_then(|base| base.join(location).ok());
-        Self::parse(joined.as_ref().map_or("", url::Url::as_str))
+        let base = url::Url::parse(&self.uri.to_string()).map_err(|_| no_address())?;
+        Self::parse(base.join(location).map_err(|_| no_address())?.as_str())
     }
 
     /// The whole address.
@@ -89,6 +83,11 @@ impl Target {
         let headers = request.headers_mut();
         headers.insert(http::header::HOST, self.name.clone());
     }
+}
+
+fn no_address() -> Error {
+    let sentence = "123pan gave a download link that is not a web address.";
+    Error::new(ErrorKind::Nonsense, sentence)
 }
 
 impl fmt::Debug for Target {

@@ -118,7 +118,7 @@ impl Default for Limits {
 pub struct Source {
     /// Which of the clients.
     pub lane: Lane,
-    /// The rest, which all transfers of an answer have in common.
+    /// The rest, which all answers about an open file have in common.
     pub supply: Arc<Supply>,
 }
 

@@ -18,10 +18,9 @@ use tokio::time::Instant;
 use super::access::Logged;
 use super::auth::{Asked, Auth, Principal, Refused, is_basic};
 use super::crowd::Place;
+use super::last::LastFile;
 use super::service::{Peer, Service};
-use crate::delivery::OpenFile;
 use crate::metrics::Answered;
-use crate::tree::{Freshness, Tree, TreePath};
 
 /// So long a connection's last sign-in by Basic need not be looked up again.
 const REMEMBERED: Duration = Duration::from_secs(30);
@@ -33,8 +32,7 @@ pub(super) struct Guest {
     pub(super) peer: Peer,
     pub(super) place: Arc<Place>,
     signed_in: Mutex<Option<SignedIn>>,
-    /// The file that was asked for last: players ask for ranges of one all the time.
-    last: Mutex<Option<Arc<Last>>>,
+    pub(super) last: LastFile,
     /// What was answered last, and its counter: mostly the next one's too.
     counted: Mutex<Option<(Answered, Counter)>>,
 }
@@ -47,13 +45,6 @@ struct SignedIn {
     principal: Principal,
 }
 
-/// A file that was asked for.
-pub(super) struct Last {
-    path: TreePath,
-    pub(super) file: OpenFile,
-    freshness: Freshness,
-}
-
 impl Guest {
     pub(super) fn new(service: Arc<Service>, peer: Peer, place: Arc<Place>) -> Arc<Self> {
         Arc::new(Self {
@@ -61,7 +52,7 @@ impl Guest {
             peer,
             place,
             signed_in: Mutex::default(),
-            last: Mutex::default(),
+            last: LastFile::default(),
             counted: Mutex::default(),
         })
     }
@@ -69,25 +60,6 @@ impl Guest {
     /// Answers a request that came on this connection.
     pub(super) async fn answer(self: Arc<Self>, request: Box<Request<Incoming>>) -> Response<Logged> {
         self.service.answer(request, &self).await
-    }
-
-    /// The file of a path, where it was asked for last and has not changed.
-    pub(super) fn last(&self, tree: &Tree, path: &TreePath) -> Option<Arc<Last>> {
-        let last = locked(&self.last);
-        let same = |last: &&Arc<Last>| last.path == *path && tree.is_fresh(last.freshness);
-        last.as_ref().filter(same).cloned()
-    }
-
-    /// Keeps a file that may be asked for again.
-    pub(super) fn keep(&self, path: &TreePath, file: OpenFile, freshness: Freshness) -> Arc<Last> {
-        let path = path.clone();
-        let last = Arc::new(Last {
-            path,
-            file,
-            freshness,
-        });
-        *locked(&self.last) = Some(last.clone());
-        last
     }
 
     /// Counts an answer, and the bytes of its body.
@@ -137,6 +109,12 @@ impl Guest {
             });
         }
         Ok(principal)
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.last.close(&self.service.tree);
     }
 }
 

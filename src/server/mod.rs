@@ -12,6 +12,7 @@ mod forwarded;
 pub mod fuzz;
 mod governor;
 mod guest;
+mod last;
 mod listen;
 mod notify;
 mod owed;

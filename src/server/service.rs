@@ -62,7 +62,7 @@ pub(super) struct Service {
     trusted: Trusted,
     /// Of commands on this machine.
     secret: Secret,
-    tree: Arc<Tree>,
+    pub(super) tree: Arc<Tree>,
     dav: Dav,
     delivery: Arc<Delivery>,
     pub(super) metrics: Arc<Metrics>,
@@ -268,7 +268,9 @@ impl Service {
     ) -> Response<Body> {
         let (head, _) = request.into_parts();
         let (address, tls) = (peer.address.ip(), peer.tls);
-        match self.delivery.signed(&head, path, address, tls).await {
+        let answer = self.delivery.signed(&head, path, address, tls).await;
+        spare::keep(head.headers);
+        match answer {
             Ok((response, strategy)) => {
                 line.delivered(strategy);
                 response
@@ -316,11 +318,11 @@ impl Service {
         let (address, tls) = (peer.address.ip(), peer.tls);
         let query = head.uri.query().filter(|_| head.method == Method::GET);
         if query.is_none()
-            && let Some(last) = guest.last(&self.tree, &ctx.path)
+            && let Some(last) = guest.last.get(&self.tree, &ctx.path)
         {
             return self.delivery.get(head, &last.file, address, tls).await;
         }
-        let (resource, freshness) = self.tree.resolve_for_long(&ctx.path).await?;
+        let (resource, freshness) = self.tree.resolve_with_freshness(&ctx.path).await?;
         if resource.is_folder() {
             return Ok((self.folder(head, ctx, &resource).await?, None));
         }
@@ -338,7 +340,7 @@ impl Service {
         let Some(freshness) = freshness else {
             return self.delivery.get(head, &file, address, tls).await;
         };
-        let last = guest.keep(&ctx.path, file, freshness);
+        let last = guest.last.keep(&self.tree, file, freshness);
         self.delivery.get(head, &last.file, address, tls).await
     }
 

@@ -60,11 +60,11 @@ pub(crate) fn is_proper(path: &TreePath) {
     }
 }
 
-/// A tree of one account at `/drive`, read anew for each request, that takes every change and forgets it.
-pub(crate) async fn tree() -> (Arc<Tree>, config::Config, Folder) {
+/// A tree of one account at `/drive`, whose folders are good for `list_ttl`, that takes every change and forgets it.
+pub(crate) async fn tree(list_ttl: &str) -> (Arc<Tree>, config::Config, Folder) {
     let folder = Folder::new();
     let text = format!(
-        "[server]\nstate_dir = {0:?}\n[cache]\nlist_ttl = \"0s\"\nstale = \"0s\"\n[upload]\nspool_limit = \"1MiB\"\n\
+        "[server]\nstate_dir = {0:?}\n[cache]\nlist_ttl = {list_ttl:?}\nstale = \"0s\"\n[upload]\nspool_limit = \"1MiB\"\n\
          [[user]]\nname = \"me\"\npassword = \"secret\"\n\
          [[mount]]\npath = \"/drive\"\nkind = \"account\"\naccess_token = \"t\"\n",
         folder.0

@@ -22,25 +22,32 @@ const LONGEST: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Cache {
     state: Mutex<State>,
-    /// Counts those who came to change it.
-    version: AtomicU64,
+    version: Version,
 }
+
+/// Counts those who came to change what is known. It has a cache line of its own, because the lock's is written by each look.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Version(AtomicU64);
 
 /// The state, which stays as it is.
 pub(super) struct Look<'a>(MutexGuard<'a, State>);
 
 /// How long a resource that was found is what its path leads to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Freshness {
     version: u64,
     until: Instant,
+    /// Listings that were looked into, and those that need not be since. Counted here, for all cores share one counter.
+    looks: u64,
+    saved: AtomicU64,
 }
 
 impl Cache {
     pub(super) fn new(state: State) -> Self {
         Self {
             state: Mutex::new(state),
-            version: AtomicU64::default(),
+            version: Version::default(),
         }
     }
 
@@ -49,15 +56,20 @@ impl Cache {
         Look(lock(&self.state))
     }
 
+    /// For what no look shows: who reads a folder, and what is on the disk.
+    pub(super) fn manage(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
     /// For a change: what was found before has to be found again.
     pub(super) fn alter(&self) -> MutexGuard<'_, State> {
         let state = lock(&self.state);
-        self.version.fetch_add(1, Ordering::Release);
+        self.version.0.fetch_add(1, Ordering::Release);
         state
     }
 
     fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
+        self.version.0.load(Ordering::Acquire)
     }
 }
 
@@ -86,8 +98,13 @@ impl Listings {
             match names.peek() {
                 None => {
                     self.hits.had(looks);
-                    let version = self.cache.version();
-                    return Some((entry.clone(), Freshness { version, until }));
+                    let freshness = Freshness {
+                        version: self.cache.version(),
+                        until,
+                        looks,
+                        saved: AtomicU64::default(),
+                    };
+                    return Some((entry.clone(), freshness));
                 }
                 Some(_) if entry.is_folder() => folder = entry.id,
                 Some(_) => return None,
@@ -95,15 +112,20 @@ impl Listings {
         }
     }
 
-    fn is_fresh(&self, found: Freshness) -> bool {
-        found.version == self.cache.version() && Instant::now() < found.until
+    fn is_fresh(&self, found: &Freshness) -> bool {
+        let fresh = found.version == self.cache.version() && Instant::now() < found.until;
+        if fresh {
+            found.saved.fetch_add(found.looks, Ordering::Relaxed);
+        }
+        fresh
     }
 }
 
 impl Tree {
     /// Finds the resource of a path below a mount where nobody need be asked, nor waited for.
-    pub(super) fn known(&self, path: &TreePath) -> Option<(Resource, Freshness)> {
-        // Files that wait to be sent stand before what is listed.
+    pub(super) fn at_hand(&self, path: &TreePath) -> Option<(Resource, Freshness)> {
+        // Files that wait to be sent stand before what is listed. They are asked for first, because one that was sent is
+        // listed before it waits no more.
         if !self.pending.is_empty() {
             return None;
         }
@@ -118,8 +140,14 @@ impl Tree {
     }
 
     /// Whether a look would find the same again.
-    pub fn is_fresh(&self, found: Freshness) -> bool {
+    pub fn is_fresh(&self, found: &Freshness) -> bool {
+        // In this order: see `at_hand`.
         self.pending.is_empty() && self.listings.is_fresh(found)
+    }
+
+    /// Counts the looks that this has saved, as looks into what was known.
+    pub fn count(&self, found: &Freshness) {
+        self.listings.hits.had(found.saved.swap(0, Ordering::Relaxed));
     }
 }
 
@@ -172,9 +200,9 @@ mod tests {
             let (found, freshness) = find(&listings, "/f/a").unwrap();
             assert_eq!(found.id, Id(3));
             tokio::time::advance(Duration::from_millis(good_for - 1)).await;
-            assert!(listings.is_fresh(freshness));
+            assert!(listings.is_fresh(&freshness));
             tokio::time::advance(Duration::from_millis(1)).await;
-            assert!(!listings.is_fresh(freshness));
+            assert!(!listings.is_fresh(&freshness));
             assert_eq!(find(&listings, "/f/a").is_some(), good_for < ttl);
         }
         assert!(find(&listings(0, 100), "/f/a").is_none());
@@ -198,9 +226,9 @@ mod tests {
         for change in changes {
             let listings = listings(60_000, 20);
             let (_, freshness) = find(&listings, "/f/a").unwrap();
-            assert!(listings.is_fresh(freshness));
+            assert!(listings.is_fresh(&freshness));
             change(&listings);
-            assert!(!listings.is_fresh(freshness));
+            assert!(!listings.is_fresh(&freshness));
             assert!(find(&listings, "/f/a").is_none());
         }
     }

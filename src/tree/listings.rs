@@ -153,7 +153,7 @@ impl Listings {
     }
 
     fn source(&self, key: Key, drive: &Arc<dyn Drive>) -> Source {
-        let mut state = self.cache.alter();
+        let mut state = self.cache.manage();
         let now = Instant::now();
         let slot = state.slot(key);
         if let Some(kept) = slot.fresh(now) {

@@ -189,15 +189,18 @@ impl Tree {
     /// # Errors
     /// `NotFound` only where a whole listing lacks the name; every failure of a drive as it is.
     pub async fn resolve(&self, path: &TreePath) -> Result<Resource, Error> {
-        Ok(self.resolve_for_long(path).await?.0)
+        Ok(self.resolve_with_freshness(path).await?.0)
     }
 
     /// The same; and how long it is so, where that is known.
     ///
     /// # Errors
     /// As [`Tree::resolve`].
-    pub async fn resolve_for_long(&self, path: &TreePath) -> Result<(Resource, Option<Freshness>), Error> {
-        if let Some((resource, freshness)) = self.known(path) {
+    pub async fn resolve_with_freshness(
+        &self,
+        path: &TreePath,
+    ) -> Result<(Resource, Option<Freshness>), Error> {
+        if let Some((resource, freshness)) = self.at_hand(path) {
             return Ok((resource, Some(freshness)));
         }
         Ok((Box::pin(self.look_for(path)).await?, None))

@@ -118,7 +118,7 @@ impl Shelf {
             };
             // It cannot panic but by redb; then the rows stay as they are.
             let _ = tokio::task::spawn_blocking(write).await;
-            let mut state = cache.alter();
+            let mut state = cache.manage();
             for (key, at, _) in batch {
                 if state.dirty.get(&key) == Some(&at) {
                     state.dirty.remove(&key);

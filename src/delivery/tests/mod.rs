@@ -187,7 +187,7 @@ impl World {
         let (request, ()) = request.body(()).unwrap().into_parts();
         let client = Client::of(&request, peer.parse().unwrap(), false);
         let links = Arc::clone(&self.links) as Arc<dyn Links>;
-        let file = OpenFile::new(self.resource.clone(), links);
+        let file = OpenFile::new(Arc::new(self.resource.clone()), links);
         let (response, _) = self.engine.get(&request, &file, client).await?;
         Ok(response)
     }
