@@ -3,6 +3,7 @@
 //! They live in the state store under the drive's identity and the file's id, so that they follow a rename
 //! and a move, and go with the file.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -24,6 +25,12 @@ pub struct DeadProperty {
     pub xml: Vec<u8>,
 }
 
+/// What is kept for one file.
+pub(super) struct Kept {
+    modified: Option<i64>,
+    properties: HashMap<PropertyName, Vec<u8>>,
+}
+
 impl Tree {
     /// Sets the modification time that is shown (`Win32LastModifiedTime`, `DAV:lastmodified`).
     ///
@@ -34,7 +41,9 @@ impl Tree {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let modified = i64::try_from(since.as_secs()).unwrap_or(0);
         self.set_time(mount, resource.entry.id, Some(modified)).await?;
-        self.follow(mount, resource).await?;
+        if let Some(now) = self.sent_as(resource).await? {
+            self.set_time(mount, now, Some(modified)).await?;
+        }
         if let Some(above) = resource.path.parent() {
             let parent = self.resolve(&above).await?;
             let entry = Entry {
@@ -85,21 +94,68 @@ impl Tree {
         changes: Vec<(PropertyName, Option<Vec<u8>>)>,
     ) -> Result<(), Error> {
         let mount = owner(resource)?;
-        let set = self
-            .state
-            .set_properties(&mount.identity(), resource.entry.id.0, changes)
-            .await;
-        set.map_err(state_error)?;
-        self.follow(mount, resource).await
+        let id = resource.entry.id;
+        self.change_properties(mount, id, changes.clone()).await?;
+        match self.sent_as(resource).await? {
+            Some(now) => self.change_properties(mount, now, changes).await,
+            None => Ok(()),
+        }
     }
 
-    /// What was set for a file that waited may have been set too late: it has reached 123pan, and has another id.
-    async fn follow(&self, mount: &Arc<Mount>, resource: &Resource) -> Result<(), Error> {
+    async fn change_properties(
+        &self,
+        mount: &Mount,
+        id: Id,
+        changes: Vec<(PropertyName, Option<Vec<u8>>)>,
+    ) -> Result<(), Error> {
+        let drive = mount.identity();
+        let set = self.state.set_properties(&drive, id.0, changes);
+        set.await.map_err(state_error)
+    }
+
+    /// What was changed of a file that waited may have been changed too late: it has reached 123pan, and this is its id there.
+    async fn sent_as(&self, resource: &Resource) -> Result<Option<Id>, Error> {
         if !is_local(&resource.entry) || self.content(resource).is_some() {
+            return Ok(None);
+        }
+        Ok(Some(self.resolve(&resource.path).await?.entry.id))
+    }
+
+    /// The time and the properties that are kept for a file, as they are now.
+    pub(super) fn kept(&self, mount: &Mount, id: Id) -> Kept {
+        let drive = mount.identity();
+        Kept {
+            modified: self.state.modified(&drive, id.0),
+            properties: self.state.properties(&drive, id.0).into_iter().collect(),
+        }
+    }
+
+    /// Makes what was changed of a file since then for another id too: what was removed is removed there.
+    pub(super) async fn change_since(
+        &self,
+        mount: &Mount,
+        from: Id,
+        before: Kept,
+        to: Id,
+    ) -> Result<(), Error> {
+        let now = self.kept(mount, from);
+        if now.modified != before.modified {
+            self.set_time(mount, to, now.modified).await?;
+        }
+        let gone = before
+            .properties
+            .keys()
+            .filter(|name| !now.properties.contains_key(*name));
+        let mut changes: Vec<_> = gone.map(|name| (name.clone(), None)).collect();
+        for (name, xml) in now.properties {
+            if before.properties.get(&name) != Some(&xml) {
+                changes.push((name, Some(xml)));
+            }
+        }
+        if changes.is_empty() {
             return Ok(());
         }
-        let now = self.resolve(&resource.path).await?;
-        self.adopt_state(mount, resource.entry.id, now.entry.id).await
+        self.change_properties(mount, to, changes).await
     }
 
     /// Sets the time of a file; `None`: the drive's own time holds.

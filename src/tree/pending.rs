@@ -177,15 +177,16 @@ impl Tree {
     }
 
     /// A file goes on under another id: its properties follow. They are copied before it is hidden, so that nobody sees
-    /// it without them, and once more when it is: what was set in between is among them. Whoever sets one later sees
+    /// it without them, and what was changed in between is changed when it is. Whoever changes one later sees
     /// that the file has gone, and follows it himself (`kept`).
     async fn hand_over(self: &Arc<Self>, waiting: &Arc<Waiting>, to: Id) -> Result<(), Error> {
         let mount = waiting.place.mount.clone();
         let id = waiting.entry.id;
+        let before = self.kept(&mount, id);
         self.adopt_state(&mount, id, to).await?;
         waiting.cancelled.cancel();
         self.pending.remove(waiting);
-        let followed = self.adopt_state(&mount, id, to).await;
+        let followed = self.change_since(&mount, id, before, to).await;
         self.give_up(waiting).await;
         // Whoever found the file under its old id may still be reading.
         let tree = self.clone();

@@ -479,3 +479,29 @@ async fn what_is_written_through_one_mount_shows_in_the_other_of_the_same_accoun
     );
     assert_eq!(world.propfind("/one/new.txt", "0").await.0, 404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_property_that_is_removed_while_its_file_is_sent_stays_removed() {
+    let world = world("back", |_| {}).await;
+    let patch = async |path: &str, what: &str| {
+        let body = format!("<D:propertyupdate xmlns:D=\"DAV:\" xmlns:z=\"urn:z\">{what}</D:propertyupdate>");
+        let answer = world.request("PROPPATCH", path).body(body).send().await.unwrap();
+        assert_eq!(answer.status(), 207, "{path}");
+    };
+    for n in 0..40 {
+        let path = format!("/drive/{n}.txt");
+        assert_eq!(put(&world, &path, format!("{n}")).await, 201);
+        patch(
+            &path,
+            "<D:set><D:prop><z:gone>1</z:gone><z:kept>1</z:kept></D:prop></D:set>",
+        )
+        .await;
+        tokio::time::sleep(Duration::from_millis(n)).await;
+        patch(&path, "<D:remove><D:prop><z:gone/></D:prop></D:remove>").await;
+    }
+    eventually("all are sent", || spool(&world) == 0).await;
+    for n in 0..40 {
+        let text = world.propfind(&format!("/drive/{n}.txt"), "0").await.1;
+        assert!(text.contains("kept") && !text.contains("gone"), "{n}: {text}");
+    }
+}
