@@ -173,7 +173,8 @@ impl Cdn {
     /// # Errors
     /// `Unreachable`, `Timeout`; `Nonsense` for a URL that is none and for too many redirects.
     pub async fn get(&self, lane: &Lane, ask: Ask<'_>) -> Result<Response<Arriving>, Error> {
-        let (mut hop, mut home): (Option<Target>, bool) = (None, true);
+        let mut hop: Option<Target> = None;
+        let mut home = true;
         for _ in 0..=MAX_HOPS {
             let to = hop.as_ref().unwrap_or(ask.to);
             let response = self.send(lane, to, ask, home).await?;

@@ -4,7 +4,7 @@
 //! turn cost more than all that they guard.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
@@ -20,6 +20,7 @@ use super::auth::{Asked, Auth, Principal, Refused, is_basic};
 use super::crowd::Place;
 use super::last::LastFile;
 use super::service::{Peer, Service};
+use super::transfers::lock;
 use crate::metrics::Answered;
 
 /// So long a connection's last sign-in by Basic need not be looked up again.
@@ -68,7 +69,7 @@ impl Guest {
         if bytes > 0 {
             metrics.sent.inc_by(bytes);
         }
-        let mut last = locked(&self.counted);
+        let mut last = lock(&self.counted);
         match &*last {
             Some((like, counter)) if *like == answered => {
                 counter.inc();
@@ -92,12 +93,12 @@ impl Guest {
                 && Instant::now() < last.until
                 && given.is_some_and(|given| given.as_bytes().ct_eq(last.by.expose_secret()).into())
         };
-        if let Some(last) = locked(&self.signed_in).as_ref().filter(|last| again(last)) {
+        if let Some(last) = lock(&self.signed_in).as_ref().filter(|last| again(last)) {
             return Ok(last.principal.clone());
         }
         let principal = Box::pin(auth.sign_in(asked)).await?;
         if let Some(by) = given.filter(|given| is_basic(given)) {
-            *locked(&self.signed_in) = Some(SignedIn {
+            *lock(&self.signed_in) = Some(SignedIn {
                 by: by.as_bytes().to_vec().into(),
                 from: asked.peer,
                 until: Instant::now() + REMEMBERED,
@@ -116,8 +117,4 @@ impl Drop for Guest {
     fn drop(&mut self) {
         self.last.close(&self.service.tree);
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,8 @@
 //! The file that a connection was asked for last: players ask for ranges of one all the time, and it is open already.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use super::transfers::lock;
 use crate::delivery::OpenFile;
 use crate::tree::{Freshness, Tree, TreePath};
 
@@ -18,7 +19,7 @@ pub(super) struct LastFile(Mutex<Option<Arc<Last>>>);
 impl LastFile {
     /// The file of a path, where it is that one and has not changed. One that has is closed.
     pub(super) fn get(&self, tree: &Tree, path: &TreePath) -> Option<Arc<Last>> {
-        let mut slot = self.lock();
+        let mut slot = lock(&self.0);
         let last = slot.as_ref().filter(|last| last.file.path() == path)?;
         if tree.is_fresh(&last.freshness) {
             return Some(last.clone());
@@ -31,7 +32,7 @@ impl LastFile {
     /// Keeps a file that may be asked for again.
     pub(super) fn keep(&self, tree: &Tree, file: OpenFile, freshness: Freshness) -> Arc<Last> {
         let last = Arc::new(Last { file, freshness });
-        if let Some(old) = self.lock().replace(last.clone()) {
+        if let Some(old) = lock(&self.0).replace(last.clone()) {
             tree.count(&old.freshness);
         }
         last
@@ -39,13 +40,9 @@ impl LastFile {
 
     /// Closes it.
     pub(super) fn close(&self, tree: &Tree) {
-        if let Some(last) = self.lock().take() {
+        if let Some(last) = lock(&self.0).take() {
             tree.count(&last.freshness);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Last>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

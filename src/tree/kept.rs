@@ -194,10 +194,7 @@ impl Tree {
                 .into_iter()
                 .map(|property| (property.name, Some(property.xml)))
                 .collect();
-            self.state
-                .set_properties(&mount.identity(), to.0, changes)
-                .await
-                .map_err(state_error)?;
+            self.change_properties(mount, to, changes).await?;
         }
         Ok(())
     }
